@@ -1,0 +1,120 @@
+"""Lateness: a thousand jobs, each once a second, one millisecond apart; how late they start, and the CPU it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from benchmarks.cases import Figures, case, scaled
+
+JOBS = 1_000
+SETTLE = 1.5
+SECONDS = 10.0
+
+Job = Callable[..., object]
+
+
+class Watch:
+    """Notes how late each run starts, once it has been told to begin."""
+
+    def __init__(self) -> None:
+        self._late: list[float] = []
+
+    def note(self, phase: float) -> None:
+        """A job that is due at `phase` seconds of every second runs now."""
+        self._late.append((time.time() - phase) % 1.0)
+
+    async def anote(self, phase: float) -> None:
+        """The same on a loop."""
+        self.note(phase)
+
+    def begin(self) -> None:
+        """Forget what came before."""
+        self._late.clear()
+        self._cpu = time.process_time()
+
+    def figures(self) -> Figures:
+        """Milliseconds at the median and at the 99th percentile, and CPU microseconds a run."""
+        cpu, late = time.process_time() - self._cpu, sorted(self._late)
+        count = len(late)
+        p50, p99 = late[count // 2] * 1e3, late[count * 99 // 100] * 1e3
+        return {"p50_ms": p50, "p99_ms": p99, "cpu_us": cpu / count * 1e6, "runs": count}
+
+
+def rota_jobs(func: Job) -> Any:
+    """A scheduler of Rota with the jobs."""
+    from rota import Scheduler
+    from rota.triggers import Interval
+
+    scheduler = Scheduler()
+    for number in range(JOBS):
+        phase = number / JOBS
+        grid = Interval(timedelta(seconds=1), anchor=datetime.fromtimestamp(phase, UTC))
+        scheduler.add(func, grid, id=f"job-{number}", args=[phase])
+    return scheduler
+
+
+def apscheduler_jobs(scheduler: Any, func: Job) -> Any:
+    """A scheduler of APScheduler with the jobs."""
+    start = int(time.time())
+    for number in range(JOBS):
+        at = datetime.fromtimestamp(start + number / JOBS, UTC)
+        scheduler.add_job(func, "interval", seconds=1, start_date=at, args=[number / JOBS])
+    return scheduler
+
+
+@case("lateness", "rota threads")
+def rota_threads(scale: float, library: str) -> Figures:
+    watch = Watch()
+    scheduler = rota_jobs(watch.note)
+    scheduler.start()
+    figures = _watched(watch, scale)
+    scheduler.shutdown(1)
+    return figures
+
+
+@case("lateness", "apscheduler threads")
+def apscheduler_threads(scale: float, library: str) -> Figures:
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    watch = Watch()
+    scheduler = apscheduler_jobs(BackgroundScheduler(timezone="UTC"), watch.note)
+    scheduler.start()
+    figures = _watched(watch, scale)
+    scheduler.shutdown(wait=False)
+    return figures
+
+
+@case("lateness", "rota asyncio")
+def rota_asyncio(scale: float, library: str) -> Figures:
+    async def main() -> Figures:
+        watch = Watch()
+        async with rota_jobs(watch.anote):
+            return await asyncio.to_thread(_watched, watch, scale)
+
+    return asyncio.run(main())
+
+
+@case("lateness", "apscheduler asyncio")
+def apscheduler_asyncio(scale: float, library: str) -> Figures:
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+    async def main() -> Figures:
+        watch = Watch()
+        scheduler = apscheduler_jobs(AsyncIOScheduler(timezone="UTC"), watch.anote)
+        scheduler.start()
+        figures = await asyncio.to_thread(_watched, watch, scale)
+        scheduler.shutdown()
+        return figures
+
+    return asyncio.run(main())
+
+
+def _watched(watch: Watch, scale: float) -> Figures:
+    time.sleep(SETTLE)
+    watch.begin()
+    time.sleep(scaled(int(SECONDS), scale))
+    return watch.figures()

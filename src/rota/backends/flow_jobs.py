@@ -1,0 +1,70 @@
+"""Jobs in tables: declared, paused, resumed.
+
+Law: functions of an open transaction; none begins or ends one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rota.backends import rules
+from rota.backends.rules import JobFacts
+from rota.backends.transaction import Transaction
+from rota.errors import StoreError
+from rota.ports import JobSeen, JobState
+
+
+def of(jobs: Mapping[str, JobFacts], job_id: str) -> JobFacts:
+    """The facts of a job that must have been declared."""
+    facts = jobs.get(job_id)
+    if facts is None:
+        raise StoreError(f"the store does not know the job {job_id!r}: declare it with sync_jobs first")
+    return facts
+
+
+def sync(tx: Transaction, seen_jobs: Sequence[JobSeen]) -> list[JobState]:
+    """Declare jobs; their states, in order."""
+    tx.alone()
+    renames = tx.renames(seen.job_id for seen in seen_jobs)
+    ids = {seen.job_id for seen in seen_jobs} | set(renames.values())
+    ids |= {seen.renamed_from for seen in seen_jobs if seen.renamed_from is not None}
+    jobs = tx.jobs(ids)
+    before = {job_id: _kept(facts) for job_id, facts in jobs.items()}
+    states = [_sync_one(tx, seen, jobs, renames).state() for seen in seen_jobs]
+    changed = [facts for job_id, facts in jobs.items() if before.get(job_id) != _kept(facts)]
+    if changed:
+        tx.write_jobs(changed)
+    return states
+
+
+def _sync_one(tx: Transaction, seen: JobSeen, jobs: dict[str, JobFacts], renames: dict[str, str]) -> JobFacts:
+    job_id = seen.renamed_from or seen.job_id
+    if seen.renamed_from is not None:
+        if renames.get(seen.job_id) != seen.renamed_from:
+            renames[seen.job_id] = seen.renamed_from
+            tx.set_rename(seen.job_id, seen.renamed_from)
+    elif seen.job_id in renames:
+        earlier = jobs.get(renames.pop(seen.job_id))
+        tx.delete_rename(seen.job_id)
+        if earlier is not None:
+            own = jobs.get(job_id)
+            target = jobs[job_id] = own or rules.first_sight(seen, job_id, tx.moment)
+            rules.carry_over(own, earlier, target)
+    if job_id not in jobs:
+        jobs[job_id] = rules.first_sight(seen, job_id, tx.moment)
+    rules.see_signature(jobs[job_id], seen, tx.moment)
+    return jobs[job_id]
+
+
+def _kept(facts: JobFacts) -> JobState:
+    return facts.state()._replace(live=())
+
+
+def pause(tx: Transaction, job_id: str, reason: str | None) -> JobState | None:
+    """Pause or resume a job."""
+    job = tx.jobs([job_id]).get(job_id)
+    if job is None:
+        return None
+    rules.set_pause(job, reason, tx.moment)
+    tx.write_jobs([job])
+    return job.state()

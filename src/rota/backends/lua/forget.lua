@@ -1,0 +1,14 @@
+-- Delete values whose time is over, and nodes not seen since an instant. ARGV: the instant.
+local over = call('ZRANGEBYSCORE', space .. 'values', '-inf', int(now), 'LIMIT', 0, 1000)
+for _, member in ipairs(over) do
+  local scope, key = match(member, '^(.-),\n(.*)$')
+  call('HDEL', space .. 'values:' .. scope, key)
+end
+write('ZREM', space .. 'values', over)
+local nodes = call('HGETALL', space .. 'nodes')
+for index = 1, #nodes, 2 do
+  if tonumber(items_of(nodes[index + 1])[5]) < tonumber(ARGV[1]) then
+    call('HDEL', space .. 'nodes', nodes[index])
+  end
+end
+return #over

@@ -1,0 +1,2 @@
+-- The time. Answers microseconds as text.
+return int(now)

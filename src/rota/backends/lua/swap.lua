@@ -1,0 +1,71 @@
+-- needs changes
+-- Replace rows that are still as their swap expects them. ARGV: asks, rows, log lines; each ask says how many lines are
+-- its own. Answers [true or false, state of the job or null] for each.
+local ASK = '^' .. rep('([^\n]*),\n', 5) .. '(.*)$'
+local asks, news, kept, lines, ids, names = {}, {}, {}, items_of(ARGV[3]), {}, {}
+for index, text in ipairs(texts_of(ARGV[2])) do
+  local row = { match(text, SWAPPED) }
+  news[index], ids[index], names[index] = row, row[ID], row[JOB]
+end
+for index, text in ipairs(texts_of(ARGV[1])) do
+  asks[index] = { match(text, ASK) }
+end
+for index, value in ipairs(fetch(RUNS, ids)) do
+  kept[ids[index]] = value
+end
+load_jobs(names)
+
+local function is_over(id)
+  return tonumber(call('ZSCORE', space .. 'leases', id) or 0) <= now
+end
+
+-- Make `new` what is to be kept in the place of `old`.
+local function settle(new, old)
+  if not is_held(new) then
+    new[TOKEN] = 'null'
+  end
+  new[PROGRESS], new.number = old[PROGRESS], old.number
+  if old[STATUS] == RUNNING and IN_QUEUE[new[STATUS]] then
+    new[CANCEL] = old[CANCEL]
+  end
+end
+
+local function remember_end(job, covered, streak)
+  if covered ~= 'null' and (job[COVERED] == 'null' or tonumber(covered) > tonumber(job[COVERED])) then
+    job[COVERED] = covered
+  end
+  if streak == '0' then
+    job[STREAK] = '0'
+  elseif streak ~= 'null' then
+    job[STREAK] = int(job[STREAK] + 1)
+  end
+end
+
+local answers, logs, next_line = {}, {}, 1
+for index, new in ipairs(news) do
+  local status, token, expired, covered, streak, line_count = unpack(asks[index])
+  local id, job, first, is_swapped = new[ID], jobs[new[JOB]], next_line, false
+  local value = rows[id] and rows[id].number .. text_of(rows[id]) or kept[id]
+  next_line = first + line_count
+  if value then
+    local old = glance(value)
+    settle(new, old)
+    if new[STATUS] == old[STATUS] and new.number .. text_of(new) == value then
+      is_swapped = true
+    elseif old[STATUS] == status and old[TOKEN] == token
+      and (expired ~= 'true' or (is_held(old) and is_over(id))) then
+      is_swapped = true
+      old[ORIGIN] = new[ORIGIN]
+      about_to_change(id, old)
+      remember_end(job, covered, streak)
+      keep(new, job, is_held(old))
+      for at = first, next_line - 1 do
+        append(logs, 'logs:' .. id, lines[at])
+      end
+    end
+  end
+  answers[index] = '[' .. tostring(is_swapped) .. ',' .. (is_declared(job) and state_of(job) or 'null') .. ']'
+end
+finish()
+write_all('RPUSH', logs)
+return array(answers)

@@ -1,0 +1,80 @@
+"""Rows, asks and states as the texts that the scripts of Redis keep and compare.
+
+Law: a text is a JSON array with a comma and a line feed between its items, in ASCII. A batch goes over as one array of
+such arrays, and a batch of answers comes back as one. The order of the first items of a row is known to `lua/rows.lua`;
+names of keys and fields are JSON strings too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from json.encoder import encode_basestring_ascii
+from operator import attrgetter
+from typing import Any, Final
+
+from rota.core.effects import JobState, Live
+from rota.core.run import RunRow
+
+_JUDGED: Final = (
+    "status", "stuck", "token", "due", "cancel_requested", "progress", "id", "job_id", "origin", "queued_at", "lane",
+    "scheduled_for", "lane_limit", "key", "attempt", "started_at", "fence", "node", "attempt_started_at", "reason",
+    "finished_at", "discarded", "count", "window_start",
+)  # fmt: skip
+"""What the scripts look at or change."""
+
+FIELDS: Final = (*_JUDGED, *(name for name in RunRow.__slots__ if name not in _JUDGED))
+
+_facts = attrgetter(*FIELDS)
+_dumps = json.JSONEncoder(separators=(",\n", ":"), check_circular=False).encode
+
+
+def fragment(text: str | None) -> bytes:
+    """A text as the scripts know it: a JSON string, or `null`."""
+    return b"null" if text is None else encode_basestring_ascii(text).encode("ascii")
+
+
+def array(items: Sequence[object]) -> bytes:
+    """Scalars as one argument."""
+    return _dumps(items).encode("ascii")
+
+
+def batch(arrays: Sequence[Sequence[object]]) -> bytes:
+    """Arrays of scalars, of which the last item may be a list, as one argument."""
+    return _dumps(arrays).encode("ascii")
+
+
+def rows_text(rows: Iterable[RunRow]) -> bytes:
+    """Rows as one argument."""
+    return batch(list(map(_facts, rows)))
+
+
+def listed(texts: Collection[str] | None) -> bytes:
+    """A list of texts as one argument; `None` is `null`."""
+    return b"null" if texts is None else _dumps(list(texts)).encode("ascii")
+
+
+def decoded(reply: bytes) -> Any:
+    """What a script answered as JSON."""
+    return json.loads(reply.decode("ascii"))
+
+
+def row_of(facts: Sequence[Any]) -> RunRow:
+    """A row as it came from the server."""
+    row = RunRow.__new__(RunRow)
+    for name, value in zip(FIELDS, facts, strict=True):
+        setattr(row, name, value)
+    return row
+
+
+def state_of(job_id: str, facts: Sequence[Any]) -> JobState:
+    """The state of a job as it came from the server, which also counts its runs at work."""
+    return JobState._make((job_id, *facts[:9], _live_of(facts[10]) if facts[10] else ()))
+
+
+def _live_of(facts: Sequence[Any]) -> tuple[Live, ...]:
+    if len(facts) == 4:
+        return (Live(facts[0], facts[2], facts[3]),)
+    return tuple(
+        Live(run_id, status, stuck) for run_id, status, stuck in zip(facts[::4], facts[2::4], facts[3::4], strict=True)
+    )

@@ -1,0 +1,43 @@
+"""Locks in an SQLite file, for the processes of one machine."""
+
+from __future__ import annotations
+
+import os
+
+from rota.backends.embedded_clock import EmbeddedClock
+from rota.backends.flow_locks import TransactionalLocks
+from rota.backends.namespaces import Namespaced
+from rota.backends.sqlite_connection import SQLiteFile
+from rota.backends.sqlite_space import SQLiteSpace
+from rota.errors import LockBackendError
+from rota.ports import Clock
+
+
+class SQLiteLocks(Namespaced, TransactionalLocks):
+    """Locks in the file of `url_or_path` (`sqlite:///relative.db`, `sqlite:////absolute.db` or a path).
+
+    Schedulers of different names share a file without seeing each other; a `namespace`, if given, is used in place of
+    the scheduler's name. `timeout` is the longest that a call waits for its turn at the file, in seconds; then it
+    raises `LockBackendError`. The tables are made at the first call.
+    """
+
+    def __init__(
+        self,
+        url_or_path: str | os.PathLike[str],
+        namespace: str | None = None,
+        clock: Clock | None = None,
+        *,
+        timeout: float = 5.0,
+    ) -> None:
+        self._clock = EmbeddedClock(clock)
+        self._file = SQLiteFile(url_or_path, timeout)
+        self._start_in(namespace)
+
+    def _keep_in(self, namespace: str) -> None:
+        """Work in that namespace from now on."""
+        super().__init__(SQLiteSpace(self._file, namespace, self._clock, LockBackendError))
+
+    def follow_clock(self, clock: Clock) -> bool:
+        """Go by the clock of a scheduler, if none was given."""
+        self._clock.follow(clock)
+        return True

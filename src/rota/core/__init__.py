@@ -1,0 +1,1 @@
+"""WHAT happens to a fire instant, pure: no clock, thread, loop, file or socket. Read `lifecycle.py` first."""

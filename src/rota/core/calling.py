@@ -1,0 +1,112 @@
+"""How a job's function wants to be called: plain or async, with or without its run.
+
+Law: decided once, at registration, from the function alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from types import UnionType
+from typing import NamedTuple, Union, get_args, get_origin
+
+from rota.errors import ConfigurationError
+
+_RUN_CLASSES = frozenset({"Run", "AsyncRun"})
+
+
+class CallShape(NamedTuple):
+    """`run_name`: the parameter that takes the run, at `run_index` among the positional ones (`None`: by name only)."""
+
+    is_async: bool
+    run_name: str | None
+    run_index: int | None
+    is_simple: bool
+
+    def arguments(
+        self, args: Sequence[object], kwargs: Mapping[str, object], run: object
+    ) -> tuple[Sequence[object], Mapping[str, object]]:
+        """The arguments to call with, the run put in its place."""
+        if self.run_name is None:
+            return args, kwargs
+        if self.run_index is not None and self.run_index <= len(args):
+            return [*args[: self.run_index], run, *args[self.run_index :]], kwargs
+        return args, {**kwargs, self.run_name: run}
+
+
+@functools.lru_cache(maxsize=4096)
+def _shape_of_code(func: Callable[..., object]) -> CallShape:
+    return _inspect(func)
+
+
+def shape_of(func: Callable[..., object]) -> CallShape:
+    """How to call `func`. Callable objects, partials and bound methods are fine."""
+    try:
+        return _shape_of_code(func)
+    except TypeError:  # an unhashable callable object
+        return _inspect(func)
+
+
+def check_arguments(
+    func: Callable[..., object], shape: CallShape, args: Sequence[object], kwargs: Mapping[str, object], where: str
+) -> None:
+    """Raise `ConfigurationError` where `func` cannot be called with these arguments."""
+    if shape.is_simple and not args and not kwargs:
+        return
+    if shape.run_name is not None and shape.run_name in kwargs:
+        raise ConfigurationError(f"{where}: kwargs gives {shape.run_name!r}, which is the parameter that takes the run")
+    try:
+        signature = inspect.signature(func)
+    except (TypeError, ValueError):
+        return
+    positional, named = shape.arguments(args, kwargs, None)
+    try:
+        signature.bind(*positional, **named)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{where}: {getattr(func, '__qualname__', func)}{signature} cannot be called with the arguments given:"
+            f" {error}; pass them with args=[…] and kwargs={{…}}"
+        ) from None
+
+
+def _inspect(func: Callable[..., object]) -> CallShape:
+    is_async = is_coroutine_function(func)
+    code = getattr(func, "__code__", None)
+    if code is not None and code.co_argcount + code.co_kwonlyargcount == 0 and "__wrapped__" not in vars(func):
+        return CallShape(is_async, None, None, is_simple=True)
+    try:
+        parameters = list(inspect.signature(func).parameters.values())
+    except (TypeError, ValueError):
+        return CallShape(is_async, None, None, is_simple=False)
+    for index, parameter in enumerate(parameters):
+        if _takes_run(parameter):
+            by_position = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+            is_simple = len(parameters) == 1
+            return CallShape(is_async, parameter.name, index if by_position else None, is_simple)
+    return CallShape(is_async, None, None, is_simple=not parameters)
+
+
+def _takes_run(parameter: inspect.Parameter) -> bool:
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        return False
+    return parameter.name == "run" or _names_run(parameter.annotation)
+
+
+def _names_run(annotation: object) -> bool:
+    """Whether an annotation is `Run` or `AsyncRun`, alone or in a union, as an object or as text."""
+    if isinstance(annotation, str):
+        return any(name.rpartition(".")[2] in _RUN_CLASSES for name in annotation.replace("|", " ").split())
+    if isinstance(annotation, type):
+        return annotation.__module__ == "rota.core.context" and annotation.__name__ in _RUN_CLASSES
+    return get_origin(annotation) in (Union, UnionType) and any(map(_names_run, get_args(annotation)))
+
+
+def is_coroutine_function(func: object) -> bool:
+    """Whether calling it gives a coroutine: an `async def`, a partial of one, or an object whose `__call__` is one."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    if inspect.iscoroutinefunction(func):
+        return True
+    call = getattr(type(func), "__call__", None)  # noqa: B004  # the function behind it is looked at, not whether it is
+    return not inspect.isroutine(func) and not isinstance(func, type) and inspect.iscoroutinefunction(call)

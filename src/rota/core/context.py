@@ -1,0 +1,374 @@
+"""What a running job sees of its run: `Run`, `AsyncRun`, and `current_run()` below it.
+
+Law: a run object holds facts and asks `RunServices` for everything else, so the same class serves a thread, a
+coroutine, a child process and a simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextvars import ContextVar
+from datetime import datetime, tzinfo
+from inspect import isawaitable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+from rota.core.json_values import from_text, storable, to_text
+from rota.core.lease import Lease
+from rota.core.run import JSON, RunRow, Window, tick_key, window_of
+from rota.errors import RunCancelled, StateError
+from rota.triggers.base import from_micros
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from structlog.typing import FilteringBoundLogger
+
+T = TypeVar("T")
+
+
+class AtWork(Protocol):
+    """What holds the run at work: a call, which makes it when it is first asked for."""
+
+    @property
+    def run(self) -> Run | AsyncRun: ...
+
+
+current: ContextVar[AtWork | None] = ContextVar("rota_current_run", default=None)
+"""What is at work in this context. Drivers and executors set it; users call `current_run`."""
+
+
+def current_run() -> Run | AsyncRun:
+    """The run at work in this thread or task. `StateError` outside of one."""
+    at_work = current.get()
+    if at_work is None:
+        raise StateError("current_run() was called outside of a run: only a job at work, or code it calls, has one")
+    return at_work.run
+
+
+class RunServices(Protocol):
+    """What a run asks of the process that runs it. Blocking and thread-safe, but for `now`, `held` and `logger`, which
+    are quick. `LeaseLost` where the run is no longer held by this process."""
+
+    def now(self) -> int: ...
+
+    def held(self, row: RunRow) -> bool: ...
+
+    def load_values(self, row: RunRow) -> dict[str, str]: ...
+
+    def keep_value(self, row: RunRow, key: str, text: str | None) -> None: ...
+
+    def keep_progress(self, row: RunRow, text: str) -> None: ...
+
+    def logger(self, run: _RunFacts) -> FilteringBoundLogger: ...
+
+    def in_pool(self, func: Callable[[], T]) -> Awaitable[T]: ...
+
+    @property
+    def state(self) -> SimpleNamespace: ...
+
+
+class _RunFacts:
+    """The part of a run that does not touch the store."""
+
+    __slots__ = ("_cancel_reason", "_deadline", "_due", "_job_id", "_log", "_row", "_services", "_values", "_zone")
+
+    def __init__(
+        self,
+        row: RunRow,
+        services: RunServices,
+        zone: tzinfo,
+        due: int | None = None,
+        deadline: int | None = None,
+        job_id: str | None = None,
+    ) -> None:
+        self._row = row
+        self._services = services
+        self._zone = zone
+        self._due = due
+        self._deadline = deadline
+        self._job_id = job_id or row.job_id
+        self._cancel_reason: str | None = None
+        self._values: dict[str, str] | None = None
+        self._log: FilteringBoundLogger | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's id, a UUID, the same on every attempt."""
+        return self._row.id
+
+    @property
+    def uuid(self) -> UUID:
+        """The run's id as a `uuid.UUID`."""
+        from uuid import UUID
+
+        return UUID(self._row.id)
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self._job_id
+
+    @property
+    def schedule_id(self) -> str | None:
+        """The id of the schedule row that made it, if one did."""
+        return self._row.schedule_id
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        return self._row.attempt
+
+    @property
+    def origin(self) -> str:
+        """What asked for it: `tick`, `run_now`, `enqueue`, `backfill`, `after` or `event`."""
+        return self._row.origin
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The tick, aware UTC: the instant the trigger named, whenever it really started. `None`: no tick."""
+        tick = self._row.scheduled_for
+        return None if tick is None else from_micros(tick)
+
+    @property
+    def local(self) -> datetime | None:
+        """The tick in the trigger's zone."""
+        tick = self.scheduled_for
+        return None if tick is None else tick.astimezone(self._zone)
+
+    @property
+    def key(self) -> str:
+        """The natural idempotency key, equal on every attempt: `"{job_id}@{tick}"`; without a tick the key it was
+        enqueued under, else its id."""
+        if self._row.key is not None:
+            return self._row.key
+        tick = self._row.scheduled_for
+        return self._row.id if tick is None else tick_key(self._row.job_id, tick)
+
+    @property
+    def window(self) -> Window | None:
+        """The span of time that this run answers for, kept by every attempt; `None` for an enqueued run."""
+        return window_of(self._row)
+
+    @property
+    def lateness(self) -> float:
+        """Seconds from the instant it was due (the tick plus its jitter, or the time asked for) to its first start."""
+        due = self._row.due if self._due is None else self._due
+        started = self._row.started_at
+        return 0.0 if started is None else max(0, started - due) / 1_000_000
+
+    @property
+    def is_catch_up(self) -> bool:
+        """Whether its tick was first seen more than 30 s late."""
+        return self._row.is_catch_up
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When this attempt times out, aware UTC; `None` without a timeout."""
+        return None if self._deadline is None else from_micros(self._deadline)
+
+    def now(self) -> datetime:
+        """The scheduler's clock, aware UTC: the fake one in tests."""
+        return from_micros(self._services.now())
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it has been asked to stop."""
+        return self.cancel_reason is not None
+
+    @property
+    def cancel_reason(self) -> str | None:
+        """Why it was asked to stop: `timeout`, `shutdown`, `cancel`, `replaced` or `lease_lost`; `None`: it was not."""
+        if self._cancel_reason is None and not self._services.held(self._row):
+            return "lease_lost"
+        return self._cancel_reason
+
+    def _ask_to_stop(self, reason: str) -> None:
+        if self._cancel_reason is None:
+            self._cancel_reason = reason
+
+    def check_cancelled(self) -> None:
+        """Raise `RunCancelled` if it has been asked to stop: call it where it is safe to stop."""
+        reason = self.cancel_reason
+        if reason is not None:
+            raise RunCancelled(reason)
+
+    @property
+    def lease(self) -> Lease:
+        """The lease on this run; its fence strictly grows with every attempt of any run of the job."""
+        row, services = self._row, self._services
+        return Lease(row.job_id, row.fence, lambda: services.held(row))
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A structlog logger bound to job, run and attempt; what it says is kept with the run."""
+        if self._log is None:
+            self._log = self._services.logger(self)
+        return self._log
+
+    @property
+    def state(self) -> SimpleNamespace:
+        """The scheduler's per-process namespace (pools, clients)."""
+        return self._services.state
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.key} attempt {self.attempt}>"
+
+    def _loaded(self) -> dict[str, str]:
+        if self._values is None:
+            self._values = self._services.load_values(self._row)
+        return self._values
+
+    def _keep(self, key: str, text: str | None) -> None:
+        values = self._loaded()
+        self._services.keep_value(self._row, key, text)
+        if text is None:
+            values.pop(key, None)
+        else:
+            values[key] = text
+
+
+class Run(_RunFacts):
+    """What a plain function sees of its run."""
+
+    __slots__ = ()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """A mapping of JSON values, durable at each assignment, the same on the next attempt."""
+        return Checkpoint(self)
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Say how far it is; seen in the record."""
+        self._services.keep_progress(self._row, _progress_text(done, total, note))
+
+    def step(self, name: str, func: Callable[..., T], *args: object) -> T:
+        """Call `func(*args)` once per run, whatever the attempts: its JSON result is remembered under `name`."""
+        key = "step:" + storable(name, "step name")
+        known = self._loaded().get(key)
+        if known is not None:
+            return cast(T, from_text(known))
+        result = func(*args)
+        self._keep(key, to_text(result, f"the result of step {name!r}"))
+        return result
+
+
+class AsyncRun(_RunFacts):
+    """What an `async def` sees of its run: what writes to the store is awaited."""
+
+    __slots__ = ()
+
+    @property
+    def checkpoint(self) -> AsyncCheckpoint:
+        """A mapping of JSON values, the same on the next attempt; `await run.checkpoint.set(key, value)` is durable."""
+        return AsyncCheckpoint(self)
+
+    async def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Say how far it is; seen in the record."""
+        text = _progress_text(done, total, note)
+        await self._services.in_pool(lambda: self._services.keep_progress(self._row, text))
+
+    async def step(self, name: str, func: Callable[..., Awaitable[T] | T], *args: object) -> T:
+        """Call `func(*args)`, awaiting what it gives, once per run whatever the attempts."""
+        key = "step:" + storable(name, "step name")
+        await self.load()
+        known = self._loaded().get(key)
+        if known is not None:
+            return cast(T, from_text(known))
+        given = func(*args)
+        result = cast(T, await given if isawaitable(given) else given)
+        text = to_text(result, f"the result of step {name!r}")
+        await self._services.in_pool(lambda: self._keep(key, text))
+        return result
+
+    async def load(self) -> None:
+        """Fetch checkpoint and steps of earlier attempts, off the loop. Rota does so before each attempt but the
+        first."""
+        if self._values is None:
+            await self._services.in_pool(self._loaded)
+
+
+class _Values:
+    """Reading a checkpoint; values come back as copies."""
+
+    __slots__ = ("_run",)
+    _PREFIX = "checkpoint:"
+
+    def __init__(self, run: _RunFacts) -> None:
+        self._run = run
+
+    def __getitem__(self, key: str) -> JSON:
+        try:
+            return from_text(self._run._loaded()[self._PREFIX + key])
+        except KeyError:
+            raise KeyError(key) from None
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._PREFIX + key in self._run._loaded()
+
+    def __iter__(self) -> Iterator[str]:
+        prefix = self._PREFIX
+        return iter([key.removeprefix(prefix) for key in self._run._loaded() if key.startswith(prefix)])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({ {key: self[key] for key in self} })"
+
+    def _write(self, key: str, value: object) -> None:
+        if type(key) is not str:
+            raise TypeError(f"a checkpoint key is a str, not {type(key).__name__}")
+        storable(key, "checkpoint key")
+        self._run._keep(self._PREFIX + key, to_text(value, f"checkpoint[{key!r}]"))
+
+    def _remove(self, key: str) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self._run._keep(self._PREFIX + key, None)
+
+
+class Checkpoint(_Values, MutableMapping[str, JSON]):
+    """A run's checkpoint, for plain functions: an assignment returns when the value is durable."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: str, value: JSON) -> None:
+        self._write(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        self._remove(key)
+
+
+class AsyncCheckpoint(_Values):
+    """A run's checkpoint, for coroutines: reading is immediate, writing is awaited."""
+
+    __slots__ = ()
+
+    def get(self, key: str, default: JSON = None) -> JSON:
+        """The value, or `default`."""
+        return self[key] if key in self else default  # noqa: SIM401  # this is `get`
+
+    def keys(self) -> list[str]:
+        """The keys."""
+        return list(self)
+
+    def values(self) -> list[JSON]:
+        """The values."""
+        return [self[key] for key in self]
+
+    def items(self) -> list[tuple[str, JSON]]:
+        """Keys and values."""
+        return [(key, self[key]) for key in self]
+
+    async def set(self, key: str, value: JSON) -> None:
+        """Keep a value; durable when this returns."""
+        await self._run._services.in_pool(lambda: self._write(key, value))
+
+    async def delete(self, key: str) -> None:
+        """Forget a value; `KeyError` where there is none."""
+        await self._run._services.in_pool(lambda: self._remove(key))
+
+
+def _progress_text(done: float, total: float | None, note: str) -> str:
+    return to_text({"done": done, "total": total, "note": note}, "progress")

@@ -1,0 +1,248 @@
+"""The life of one run, from a due tick to its record: read this first.
+
+Theory. A run's whole state is its row in the store (`run`). So a flow here is short: it is one *attempt*, from the
+claim to the swap of the row, and then it is over. A retry or a snooze is a row that waits, begun by whichever process
+comes first; a crash is a row whose lease ran out; a replay is a row reopened. Nothing is remembered in a parked
+generator.
+
+A flow is a generator that *yields* what it wants of the world (an effect) and is sent the answer. It never asks the
+time, never touches a store, and cannot tell a thread from an event loop or from a simulation.
+
+Law for drivers: run every flow to its end. To stop one, throw into it and go on performing what it yields.
+
+::
+
+    tick ──claim──▶ begun ──attempt──▶ ended ──swap──▶ final | waiting | queued
+                      ▲                                          │
+                      └──────────────begin───────────────────────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import NamedTuple, TypeAlias
+
+from rota.core.effects import Begin, BeginAnswer, JobState, Live, Swap, SwapAnswer, TickAnswer, TickClaim
+from rota.core.job import Job
+from rota.core.misfire import Passed, Plan
+from rota.core.options import JobOptions
+from rota.core.overlap import decide, skip_reason
+from rota.core.run import DEAD_LETTERS, RunRow
+from rota.core.verdict import Ended, died, ended_unstarted, judge, thread_returned, unjudged
+from rota.triggers.base import Trigger
+
+
+class Attempt(NamedTuple):
+    """Call the function of `job` for `row`; the answer is an `Ended`."""
+
+    job: Job
+    row: RunRow
+
+
+class Return(NamedTuple):
+    """Wait until the stuck thread of `row` has come back; the answer is the instant."""
+
+    row: RunRow
+
+
+class Pause(NamedTuple):
+    """Pause the job with this reason; the answer is its state."""
+
+    job: Job
+    reason: str
+
+
+class States(NamedTuple):
+    """Look the job's state up; the answer is a `JobState`."""
+
+    job: Job
+
+
+class Cancel(NamedTuple):
+    """Cancel a run that has not begun; the answer is whether it could be done."""
+
+    run_id: str
+    reason: str
+
+
+Effect: TypeAlias = TickClaim | Begin | Attempt | Swap | Return | Pause | States | Cancel
+Answer: TypeAlias = "TickAnswer | BeginAnswer | SwapAnswer | Ended | JobState | int | bool | None"
+Flow: TypeAlias = Generator[Effect, Answer, None]
+
+
+class Holder(NamedTuple):
+    """Who begins runs: the node's id, how long its leases last (seconds), and where ids and tokens come from."""
+
+    node: str
+    ttl: float
+    new_id: Callable[[], str]
+    new_token: Callable[[], str]
+
+
+def tick(job: Job, trigger: Trigger, state: JobState, plan: Plan, now: int, holder: Holder) -> Flow:
+    """A due tick: claim it with all that its plan disposes of, and make the first attempt if it is to run now."""
+    claim = tick_claim(job, trigger, state, plan, now, holder)
+    if claim is None:
+        return
+    answer = yield claim
+    assert isinstance(answer, TickAnswer)
+    if answer.verdict != "claimed":
+        return
+    for run in state.live:
+        if run.run_id in claim.cancel and run.status != "running":
+            yield Cancel(run.run_id, "replaced")
+    if answer.begun is not None:
+        begun = yield from _join_window(job, answer.begun, answer.state)
+        if begun is not None:
+            yield from attempt(job, begun)
+
+
+def resume(job: Job, row: RunRow, now: int, holder: Holder) -> Flow:
+    """A queued or waiting run whose time has come: begin its next attempt, unless somebody else does."""
+    if row.cancel_requested is not None:
+        yield ended_unstarted(row, "cancelled", row.cancel_requested, now)
+        return
+    behind = row.origin == "tick" and job.options.overlap != "allow"
+    answer = yield Begin(
+        row.id, row.job_id, row.attempt, holder.new_token(), holder.node, holder.ttl, job.options.max_running, behind
+    )
+    assert isinstance(answer, BeginAnswer)
+    begun = answer.row
+    if begun is not None and begun.attempt == 1 and _joins(job, begun):
+        state = yield States(job)
+        begun = yield from _join_window(job, begun, state if isinstance(state, JobState) else None)
+    if begun is not None:
+        yield from attempt(job, begun)
+
+
+def attempt(job: Job, row: RunRow) -> Flow:
+    """One attempt of a run that this process holds: call, judge, swap; wait for a thread that does not return."""
+    ended = yield Attempt(job, row)
+    assert isinstance(ended, Ended)
+    try:
+        swap = judge(job.options, row, ended)
+    except Exception as error:  # noqa: BLE001  # what the call gave may be of classes of the user's, with methods that raise
+        swap = unjudged(row, ended, error)
+    answer = yield swap
+    assert isinstance(answer, SwapAnswer)
+    if answer.verdict == "lost":
+        return
+    if swap.row.status in DEAD_LETTERS:
+        yield from _mind_the_streak(job, answer.state)
+    if ended.stuck:
+        returned_at = yield Return(swap.row)
+        assert isinstance(returned_at, int)
+        yield thread_returned(swap.row, max(swap.row.due, returned_at))
+
+
+def take_over(job: Job, row: RunRow, now: int) -> Flow:
+    """A run whose process died: what `on_crash` says."""
+    swap = died(job.options, row, now)
+    answer = yield swap
+    assert isinstance(answer, SwapAnswer)
+    if answer.verdict == "swapped" and swap.row.status in DEAD_LETTERS:
+        yield from _mind_the_streak(job, answer.state)
+
+
+def _mind_the_streak(job: Job, state: JobState | None) -> Flow:
+    """After an unhappy run: pause the job if it was one too many."""
+    limit = job.options.pause_after_failures
+    if limit is None or state is None:
+        return
+    if state.streak >= limit and state.paused_at is None:
+        yield Pause(job, f"{state.streak} unhappy runs in a row")
+
+
+def _joins(job: Job, row: RunRow) -> bool:
+    return job.options.windows_join and row.origin != "backfill" and row.window_start is not None
+
+
+def _join_window(job: Job, row: RunRow, state: JobState | None) -> Generator[Effect, Answer, RunRow | None]:
+    """Start the window of a run where the last succeeded one has ended, as the store has it now: no gap, no double.
+
+    It may have ended while the run waited, or on another node, since the run was planned."""
+    if state is None or state.covered_until is None or row.window_end is None or not _joins(job, row):
+        return row
+    start = min(state.covered_until, row.window_end)
+    if start == row.window_start:
+        return row
+    joined = row.copy()
+    joined.window_start = start
+    answer = yield Swap(joined, row.status, row.token)
+    assert isinstance(answer, SwapAnswer)
+    return joined if answer.verdict == "swapped" else None
+
+
+def tick_claim(job: Job, trigger: Trigger, state: JobState, plan: Plan, now: int, holder: Holder) -> TickClaim | None:
+    """The claim that carries out a plan; `None` while the tick waits its turn in a catch-up."""
+    options, live = job.options, state.live
+    decision = "start" if plan.tick is None else decide(options, live, in_order=plan.in_order)
+    if decision == "wait":
+        return None
+    claim_id = state.job_id
+    rows: tuple[RunRow, ...] = ()
+    if plan.passed is not None:
+        rows = (_passed_row(claim_id, plan.passed, now, holder),)
+    paused = state.paused_at is not None
+    if plan.tick is None:
+        return TickClaim(claim_id, state.watermark, plan.mark, paused, None, rows)
+    if decision == "skip":
+        row = _tick_row(options, trigger, state, plan, now, holder.new_id())
+        row.status, row.reason, row.finished_at = "skipped", skip_reason(live), now
+        return TickClaim(claim_id, state.watermark, plan.tick, paused, _ids(live), (*rows, row))
+    row = _tick_row(options, trigger, state, plan, now, holder.new_id())
+    start = None
+    if decision == "start":
+        start = Begin(row.id, claim_id, 0, holder.new_token(), holder.node, holder.ttl, options.max_running)
+    watched = None if options.overlap == "allow" else _ids(live)
+    cancel = _ids(live) if decision == "replace" else ()
+    return TickClaim(claim_id, state.watermark, plan.tick, paused, watched, (*rows, row), cancel, 1, start)
+
+
+def _ids(live: tuple[Live, ...]) -> tuple[str, ...]:
+    return tuple([run.run_id for run in live]) if live else ()
+
+
+def _tick_row(options: JobOptions, trigger: Trigger, state: JobState, plan: Plan, now: int, run_id: str) -> RunRow:
+    tick = plan.tick
+    assert tick is not None
+    return RunRow(
+        run_id,
+        state.job_id,
+        "tick",
+        "queued",
+        now,
+        plan.due,
+        scheduled_for=tick,
+        window_start=window_start(options, trigger, state, tick),
+        window_end=tick,
+        is_catch_up=plan.is_catch_up,
+    )
+
+
+def window_start(options: JobOptions, trigger: Trigger | None, state: JobState, end: int) -> int | None:
+    """Where a window that ends at `end` starts: at the end of the last succeeded one where windows join, else at the
+    previous tick. `None`: a job without a trigger and without a past has no window."""
+    if options.windows_join and state.covered_until is not None:
+        return min(state.covered_until, end)
+    previous = None if trigger is None else trigger.previous_tick(end)
+    if previous is None:
+        return None if trigger is None else end
+    return previous
+
+
+def _passed_row(claim_id: str, passed: Passed, now: int, holder: Holder) -> RunRow:
+    return RunRow(
+        holder.new_id(),
+        claim_id,
+        "tick",
+        passed.status,
+        now,
+        passed.last,
+        scheduled_for=passed.last,
+        count=passed.ticks,
+        window_start=passed.first,
+        window_end=passed.last,
+        reason=passed.reason,
+        finished_at=now,
+    )

@@ -1,0 +1,269 @@
+"""What a `Scheduler` was told, checked, and filled in by `configure` until first use.
+
+Law: a value is checked when it is given; what was given once is not changed silently.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, cast
+from zoneinfo import ZoneInfo
+
+from rota.backends.urls import without_password
+from rota.core.options import OPTION_NAMES, Retention, check_retention, check_values
+from rota.drivers.opening import LocksSpec, StoreSpec, settled_locks, settled_store
+from rota.drivers.settings import Settings
+from rota.errors import ConfigurationError
+from rota.peer_words import SCHEDULER_WORDS
+from rota.spelling import refuse_unknown
+from rota.triggers.zones import zone, zone_hint
+
+if TYPE_CHECKING:
+    from rota.ports import Clock, Executor, Hook
+
+DEFAULTS: Final[Mapping[str, object]] = {
+    "name": None,
+    "tz": "UTC",
+    "store": None,
+    "locks": None,
+    "clock": None,
+    "max_workers": 20,
+    "lease_ttl": 30.0,
+    "shutdown_timeout": 20.0,
+    "retention": timedelta(days=30),
+    "executors": None,
+    "defaults": None,
+    "hooks": (),
+    "create_tables": True,
+}
+MEMORY_NAME: Final = "rota"
+SHUTDOWN_TIMEOUT: Final = "ROTA_SHUTDOWN_TIMEOUT"
+BUILT_IN_EXECUTORS: Final = frozenset({"inline", "thread", "asyncio", "process"})
+
+
+class Configuration:
+    """The constructor's arguments by name; what was left out has its default."""
+
+    def __init__(self, given: Mapping[str, object]) -> None:
+        self._given: dict[str, object] = {}
+        self._written: dict[str, object] = {}
+        self._fill_in(given)
+
+    def has(self, given: Mapping[str, object]) -> bool:
+        """Whether all of that was given already."""
+        return bool(given) and all(
+            name in self._written and self._written[name] == value for name, value in given.items()
+        )
+
+    def filled_in(self, given: Mapping[str, object]) -> Configuration:
+        """One with what was left out so far in this one; this one stays as it is."""
+        filled = Configuration({})
+        filled.adopt(self)
+        filled._fill_in(given)
+        return filled
+
+    def adopt(self, other: Configuration) -> None:
+        """Say what the other one says."""
+        self._given, self._written = dict(other._given), dict(other._written)
+
+    def _fill_in(self, given: Mapping[str, object]) -> None:
+        refuse_unknown(given, tuple(DEFAULTS), "Scheduler", SCHEDULER_WORDS)
+        for name, value in given.items():
+            if name in self._given and self._given[name] != value:
+                before = self._given[name]
+                raise ConfigurationError(
+                    f"configure: {name} was given already, {before!r}; only what was left out can be"
+                )
+        checked = {name: _CHECKS[name](value) for name, value in given.items()}
+        merged = {**self._given, **checked}
+        _require_name(merged)
+        self._given = merged
+        self._written.update(given)
+
+    def __getitem__(self, name: str) -> object:
+        return self._given.get(name, DEFAULTS[name])
+
+    @property
+    def name(self) -> str:
+        """The namespace of locks, records and metrics."""
+        return cast(str, self["name"] or MEMORY_NAME)
+
+    @property
+    def tz(self) -> ZoneInfo:
+        """The default zone of the jobs."""
+        return zone(cast(str, self["tz"]))
+
+    @property
+    def clock(self) -> Clock | None:
+        """The clock given, or `None`: the system's."""
+        return cast("Clock | None", self["clock"])
+
+    @property
+    def store(self) -> StoreSpec:
+        """The store's spec, a relative file made absolute."""
+        return cast(StoreSpec, self["store"])
+
+    @property
+    def locks(self) -> LocksSpec:
+        """The locks' spec."""
+        return cast(LocksSpec, self["locks"])
+
+    @property
+    def lease_ttl(self) -> float:
+        """Seconds after which a dead process's runs are taken over."""
+        return cast(float, self["lease_ttl"])
+
+    @property
+    def defaults(self) -> Mapping[str, object]:
+        """Default job options."""
+        return cast("Mapping[str, object]", self["defaults"] or {})
+
+    @property
+    def executors(self) -> Mapping[str, Executor]:
+        """Executors by the names that jobs ask for."""
+        return cast("Mapping[str, Executor]", self["executors"] or {})
+
+    @property
+    def hooks(self) -> tuple[Hook, ...]:
+        """Hooks that hear of everything."""
+        return cast("tuple[Hook, ...]", self["hooks"])
+
+    def settings(self, *, leased: bool) -> Settings:
+        """The numbers that drivers need."""
+        return Settings(
+            name=self.name,
+            tz=self.tz,
+            max_workers=cast(int, self["max_workers"]),
+            lease_ttl=self.lease_ttl,
+            shutdown_timeout=self._shutdown_timeout(),
+            retention=cast(Retention, self["retention"]),
+            create_tables=cast(bool, self["create_tables"]),
+            leased=leased,
+        )
+
+    def _shutdown_timeout(self) -> float:
+        text = os.environ.get(SHUTDOWN_TIMEOUT)
+        if "shutdown_timeout" in self._given or text is None:
+            return cast(float, self["shutdown_timeout"])
+        try:
+            return _seconds("Scheduler: shutdown_timeout", 0.0)(float(text))
+        except ValueError:
+            raise ConfigurationError(f"{SHUTDOWN_TIMEOUT}={text!r}: a number of seconds is expected") from None
+
+
+def _require_name(given: Mapping[str, object]) -> None:
+    if given.get("name") is not None:
+        return
+    for what in ("store", "locks"):
+        spec = given.get(what)
+        if spec is not None and not type(spec).__name__.startswith("Memory"):
+            raise ConfigurationError(
+                f'Scheduler: {what} may be shared with other programs, so a name is needed: Scheduler("billing", …)'
+            )
+
+
+def _name(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip() or len(value.encode("utf-8", "replace")) > 100:
+        raise ConfigurationError(f"Scheduler: name is a text of 1 to 100 bytes, not {value!r:.200}")
+    if "://" in value:
+        address = without_password(value)
+        raise ConfigurationError(f"Scheduler: {address!r} is no name: write Scheduler('name', store='{address}')")
+    return value
+
+
+def _zone_key(value: object) -> str:
+    key = getattr(value, "key", value)
+    if not isinstance(key, str):
+        raise ConfigurationError(f"Scheduler: tz is an IANA zone name or a ZoneInfo, not {value!r}{zone_hint(value)}")
+    return zone(key).key
+
+
+def _seconds(what: str, least: float) -> Callable[[object], float]:
+    def check(value: object) -> float:
+        if type(value) not in (int, float) or not math.isfinite(cast(float, value)) or cast(float, value) < least:
+            raise ConfigurationError(f"{what} is a number of seconds of at least {least:g}, not {value!r}")
+        return float(cast(float, value))
+
+    return check
+
+
+def leaving_time(value: object) -> float | None:
+    """The timeout of a shutdown, checked; `None`: as configured."""
+    return None if value is None else _seconds("shutdown: timeout", 0.0)(value)
+
+
+def _workers(value: object) -> int:
+    if type(value) is not int or value < 1:
+        raise ConfigurationError(f"Scheduler: max_workers is a whole number from 1, not {value!r}")
+    return value
+
+
+def _clock(value: object) -> Clock | None:
+    if value is None or all(hasattr(value, name) for name in ("now", "monotonic", "boottime", "boot_id")):
+        return cast("Clock | None", value)
+    raise ConfigurationError(f"Scheduler: clock is a rota.ports.Clock, such as rota.testing.FakeClock, not {value!r}")
+
+
+def _retention(value: object) -> object:
+    try:
+        return check_retention(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"Scheduler: retention: {error}") from None
+
+
+def _executors(value: object) -> Mapping[str, Executor]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"Scheduler: executors maps names to executors, not {value!r}")
+    for name, executor in value.items():
+        if not isinstance(name, str) or name in BUILT_IN_EXECUTORS:
+            raise ConfigurationError(f"Scheduler: an executor cannot be called {name!r}; that name is taken")
+        if not hasattr(executor, "submit"):
+            raise ConfigurationError(f"Scheduler: executors[{name!r}] is no executor: {executor!r}")
+    return dict(value)
+
+
+def _defaults(value: object) -> Mapping[str, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"Scheduler: defaults maps job options to values, not {value!r}")
+    refuse_unknown(value, OPTION_NAMES, "Scheduler: defaults")
+    check_values(value, "Scheduler: defaults")
+    return dict(value)
+
+
+def _hooks(value: object) -> tuple[Hook, ...]:
+    hooks = tuple(value) if isinstance(value, Iterable) else (value,)
+    if not all(callable(hook) for hook in hooks):
+        raise ConfigurationError(f"Scheduler: hooks are callables that take an Event, not {value!r}")
+    return hooks
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"Scheduler: create_tables is True or False, not {value!r}")
+    return value
+
+
+_CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "name": _name,
+    "tz": _zone_key,
+    "store": settled_store,
+    "locks": settled_locks,
+    "clock": _clock,
+    "max_workers": _workers,
+    "lease_ttl": _seconds("Scheduler: lease_ttl", 1.0),
+    "shutdown_timeout": _seconds("Scheduler: shutdown_timeout", 0.0),
+    "retention": _retention,
+    "executors": _executors,
+    "defaults": _defaults,
+    "hooks": _hooks,
+    "create_tables": _flag,
+}

@@ -1,0 +1,398 @@
+"""The engine of a node: everything that a driver turns. One thread at a time turns it; others only `post`.
+
+Theory. A turn drains the mailbox (outcomes of calls, commands), pops what is due off the timelines (ticks and runs by
+the wall clock, deadlines of calls by the monotonic one), fills free workers, and performs the effects that flows yield,
+in batches, until nothing moves any more. Then the driver sleeps until the next wake-up. A store that fails leaves
+everything where it is: swaps that end a run are performed again, claims are looked up by the ids of their rows, ticks
+wait and are then judged as late as they are.
+
+Law: a message posted while nobody waits is found by the next turn, and no exception leaves `turn` or `wait`. What fails
+is contained where it belongs. A store that raises has not answered: what it did is unknown, and it is asked again. User
+code that raises (a trigger, a predicate, an executor of the host's) is the trouble of its job or its calls alone.
+Whatever else raises is a fault of ours: it is logged, and the loop goes on with what comes next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import chain, islice
+from typing import Protocol, TypeAlias
+
+from rota.core.job import Job
+from rota.core.lifecycle import Holder
+from rota.core.run import RunRow
+from rota.core.timeline import Timeline
+from rota.drivers.agenda import Agenda, JobEntry
+from rota.drivers.attempts import Attempts
+from rota.drivers.calls import AttemptCall
+from rota.drivers.guarded_executors import GuardedExecutors
+from rota.drivers.housekeeping import Housekeeping
+from rota.drivers.mailbox import Mailbox
+from rota.drivers.performer import Performer
+from rota.drivers.services import Services
+from rota.drivers.settings import LONGEST_WAIT, Settings
+from rota.drivers.store_time import store_ahead
+from rota.drivers.telling import Teller
+from rota.errors import BackendError
+from rota.ports import Clock, Executor, NodeRow, Store
+
+ROUND = 256
+"""Runs begun in one go for one executor, so that outcomes are looked at in between."""
+
+SMALL_ROUND = 32
+"""The same for a store in this process: there a larger batch saves no round trip, and what many claims hold at once is
+walked by the garbage collector again and again."""
+
+CLOCK_STEP = 1_000_000
+"""Microseconds by which wall and boot clock may part between two turns before it counts as a step."""
+
+
+class DueItem(Protocol):
+    """Something on the timeline."""
+
+    def come_due(self, due: int, engine: Engine, /) -> None: ...
+
+    def is_gone(self, due: int, engine: Engine, /) -> bool:
+        """Whether nothing will come of it any more."""
+        ...
+
+
+class ParkedRun:
+    """A queued or waiting run that this node knows of; any node that declares its job may begin it."""
+
+    __slots__ = ("row",)
+
+    def __init__(self, row: RunRow) -> None:
+        self.row = row
+
+    def come_due(self, _due: int, engine: Engine) -> None:
+        """It may begin now, unless it was begun or ended meanwhile, or its job is not declared here any more."""
+        job = None if self.is_gone(_due, engine) else engine.job_of(self)
+        if job is not None:
+            engine.ready(job.executor, self, last=self.row.origin == "backfill")
+
+    def ask_again(self, engine: Engine) -> None:
+        """It had come due, and there was no place for it: now there may be, before those that come due after it."""
+        job = None if self.is_gone(0, engine) else engine.job_of(self)
+        if job is not None:
+            engine.ready(job.executor, self, last=self.row.origin == "backfill", again=True)
+
+    def is_gone(self, _due: int, engine: Engine) -> bool:
+        """Whether it was begun or ended."""
+        return engine.parked.get(self.row.id) is not self
+
+
+Ready: TypeAlias = JobEntry | ParkedRun
+
+
+class Lane:
+    """What is ready for one executor, in order: what asks again before what is new, backfills after everything else."""
+
+    __slots__ = ("again", "first", "last", "last_again")
+
+    def __init__(self) -> None:
+        self.again: deque[Ready] = deque()
+        self.first: deque[Ready] = deque()
+        self.last_again: deque[Ready] = deque()
+        self.last: deque[Ready] = deque()
+
+    def __bool__(self) -> bool:
+        """Whether anything is ready."""
+        return bool(self.first or self.last or self.again or self.last_again)
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.last) + len(self.again) + len(self.last_again)
+
+    def holds_runs(self, number: int) -> bool:
+        """Whether so many of its items are runs; the others are ticks."""
+        if len(self) < number:
+            return False
+        items = chain(self.again, self.first, self.last_again, self.last)
+        return sum(1 for _ in islice((item for item in items if isinstance(item, ParkedRun)), number)) == number
+
+    def put(self, item: Ready, *, last: bool, again: bool) -> None:
+        """One more."""
+        if last:
+            (self.last_again if again else self.last).append(item)
+        else:
+            (self.again if again else self.first).append(item)
+
+    def take(self) -> Ready | None:
+        """The next one, or `None`."""
+        waiting = self.again or self.first or self.last_again or self.last
+        return waiting.popleft() if waiting else None
+
+    def drop_ticks(self) -> None:
+        """Take the ticks out; who drops them re-arms their jobs."""
+        self.first = deque(item for item in self.first if isinstance(item, ParkedRun))
+
+
+class Engine:
+    """Jobs, runs at work and what comes next, of one node."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        node: NodeRow,
+        store: Store,
+        clock: Clock,
+        executors: Mapping[str, Executor],
+        services: Services,
+        teller: Teller,
+        holder: Holder,
+    ) -> None:
+        self.settings = settings
+        self.node = node
+        self.store = store
+        self.clock = clock
+        self.executors = executors
+        self.guarded = GuardedExecutors(executors, teller)
+        self.services = services
+        self.teller = teller
+        self.mailbox: Mailbox[AttemptCall | Callable[[], None] | None] = Mailbox(clock)
+        self.timeline: Timeline[DueItem] = Timeline()
+        self.deadlines: Timeline[DueItem] = Timeline()
+        self.lanes: dict[str, Lane] = {}
+        self.parked: dict[str, ParkedRun] = {}
+        self.draining = False
+        self._round = ROUND if store.shared else SMALL_ROUND
+        self.offset = 0
+        self.time = clock.now()
+        self.last_turn = clock.monotonic()
+        self.turned = False
+        self._parted = self._wall_and_boot_part()
+        self.agenda = Agenda(self, holder)
+        self.attempts = Attempts(self)
+        self.performer = Performer(self, holder)
+        self.housekeeping = Housekeeping(self)
+
+    def post(self, message: AttemptCall | Callable[[], None] | None) -> None:
+        """Leave a message from any thread: an ended call, a command, or `None` to wake the driver."""
+        self.mailbox.put(message)
+
+    def turn(self) -> float:
+        """Do all there is to do; the seconds until there may be more, at most `LONGEST_WAIT`."""
+        self.last_turn = self.clock.monotonic()
+        self.turned = True
+        self.read_clock()
+        self._notice_step()
+        self.teller.look()
+        self.housekeeping.turn()
+        for due, item in self.timeline.pop_due(self.time):
+            self._come_due(due, item)
+        if self.deadlines:
+            for due, item in self.deadlines.pop_due(self.services.monotonic()):
+                self._come_due(due, item)
+        while self._drain() | self._fill() | self.performer.flush():
+            if not self.mailbox and not any(self.lanes.values()):
+                break  # what was performed has brought nothing new
+            self.read_clock()
+            self._notice_step()  # the store may have taken long to answer, and the clock been set meanwhile
+        return self.seconds_to_wakeup()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until a message comes, or for so long."""
+        if seconds > 0:
+            self.mailbox.wait(min(seconds, LONGEST_WAIT))
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether a message waits for the next turn."""
+        return bool(self.mailbox)
+
+    def fault(self, error: Exception) -> None:
+        """Something that should not raise has raised: it is logged, and the loop goes on."""
+        self.teller.error("engine.fault", error)
+
+    def ask_time(self) -> None:
+        """Ask the store how far its clock is from this machine's. Raises what the store raises."""
+        self.offset = store_ahead(self.store, self.clock)
+        self.read_clock()
+
+    def read_clock(self) -> None:
+        """Ask the time anew, as the store has it."""
+        self.time = self.clock.now() + self.offset
+
+    def seconds_to_wakeup(self) -> float:
+        """Seconds until something is due, at most `LONGEST_WAIT`."""
+        if self.has_mail:
+            return 0.0
+        wait = min(LONGEST_WAIT, self.housekeeping.seconds_to_wakeup(), self.performer.seconds_to_wakeup())
+        return min(wait, self.seconds_to_due())
+
+    def seconds_to_due(self) -> float:
+        """Seconds until the next tick, or whatever else is on a timeline; infinite where nothing is."""
+        self.timeline.drop_first(self.is_gone)
+        due = self.timeline.next_wakeup()
+        wait = self.seconds_to_deadline()
+        if due is None:
+            return wait
+        self.read_clock()
+        return min(wait, max(0.0, (due - self.time) / 1_000_000))
+
+    def seconds_to_deadline(self) -> float:
+        """Seconds until a call at work times out or is given up; infinite where none does."""
+        if not self.deadlines:
+            return float("inf")
+        self.deadlines.drop_first(self.is_gone)
+        due = self.deadlines.next_wakeup()
+        return float("inf") if due is None else max(0.0, (due - self.services.monotonic()) / 1_000_000)
+
+    def is_gone(self, due: int, item: DueItem) -> bool:
+        """Whether nothing will come of an item any more."""
+        return item.is_gone(due, self)
+
+    def arm(self, due: int, item: DueItem) -> None:
+        """Put an item on the timeline."""
+        self.timeline.push(due, item)
+
+    def ready(self, executor: str, item: Ready, *, last: bool = False, again: bool = False) -> None:
+        """Let an item wait for a free worker; `again`: it has waited before those that do now."""
+        lane = self.lanes.get(executor)
+        if lane is None:
+            lane = self.lanes[executor] = Lane()
+        lane.put(item, last=last, again=again)
+
+    def park(self, row: RunRow) -> None:
+        """Begin a queued or waiting run when it is due, if this node knows its job."""
+        if row.job_id not in self.agenda.entries or row.id in self.services.calls:
+            return
+        parked = self.parked[row.id] = ParkedRun(row)
+        self.read_clock()
+        if row.due <= self.time:
+            parked.come_due(row.due, self)
+        else:
+            self.timeline.push(row.due, parked)
+
+    def job_of(self, parked: ParkedRun) -> Job | None:
+        """The job of a parked run as it is declared now; `None`, and the run is left to others: it is not any more."""
+        entry = self.agenda.entries.get(parked.row.job_id)
+        if entry is None:
+            self.parked.pop(parked.row.id, None)
+        return None if entry is None else entry.job
+
+    def unpark(self, run_id: str) -> None:
+        """Somebody has begun or ended it."""
+        if self.parked.pop(run_id, None) is not None:
+            self.performer.settled(run_id)
+            self.timeline.note_gone(self.is_gone)
+
+    def forget_busy(self, job_id: str) -> None:
+        """Leave the runs of a job that wait for their turn to the store, from where they are taken up again."""
+        for parked in self.performer.busy.drop(job_id):
+            self.parked.pop(parked.row.id, None)
+
+    def forget_entry(self) -> None:
+        """The next tick of a job will not come: it is not declared any more, or anew."""
+        self.timeline.note_gone(self.is_gone)
+
+    def hold_back(self, entry: JobEntry) -> None:
+        """Look at the entry again in a second: the store's clock has been stepped and is not trusted yet."""
+        self.housekeeping.hold_back(entry)
+
+    def warn(self, event: str, text: str, **fields: object) -> None:
+        """Say something that a person should see, whatever the host has configured."""
+        self.teller.warn(event, text, **fields)
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is at work, ready or undelivered."""
+        return (
+            not self.attempts.working
+            and not self.has_mail
+            and not self.performer.pending
+            and not any(self.lanes.values())
+        )
+
+    def _come_due(self, due: int, item: DueItem) -> None:
+        try:
+            item.come_due(due, self)
+        except Exception as error:  # noqa: BLE001  # a fault of ours; what is due with it comes due all the same
+            self.fault(error)
+
+    def _drain(self) -> bool:
+        """Handle the messages that are there now."""
+        if not self.mailbox:
+            return False
+        for message in self.mailbox.take():
+            if message is not None:
+                self._handle(message)
+        return True
+
+    def _handle(self, message: AttemptCall | Callable[[], None]) -> None:
+        if isinstance(message, AttemptCall):
+            try:
+                self.attempts.ended(message)
+            except Exception as error:  # noqa: BLE001  # a fault of ours, and of one run at most
+                self.fault(error)
+            return
+        try:
+            message()
+        except BackendError as error:
+            self.teller.store_trouble(error)
+            self.housekeeping.put_off(message)
+        except Exception as error:  # noqa: BLE001  # a command's failure is its caller's news; the loop goes on
+            self.teller.error("engine.command_failed", error)
+
+    def _fill(self) -> bool:
+        """Start the flows of what is ready, as far as there are free workers."""
+        if self.draining or self.performer.is_down:
+            return False
+        moved = False
+        for name, lane in self.lanes.items():
+            if lane:
+                moved |= self._fill_lane(lane, min(self.guarded.capacity(name), self._round))
+        return moved
+
+    def _fill_lane(self, lane: Lane, room: int) -> bool:
+        moved = False
+        while room > 0:
+            item = lane.take()
+            if item is None:
+                break
+            moved = True
+            try:
+                room -= self._start(item)
+            except Exception as error:  # noqa: BLE001  # a fault of ours, and of one job at most
+                self.fault(error)
+        return moved
+
+    def _start(self, item: Ready) -> int:
+        if isinstance(item, JobEntry):
+            claiming = self.agenda.claim(item, self.time)
+            if claiming is None:
+                return 0
+            self.performer.claims.append(claiming)
+            return 1
+        job = self.job_of(item) if self.parked.get(item.row.id) is item else None
+        if job is None:
+            return 0
+        self.performer.resume(job, item)
+        return 1
+
+    def _notice_step(self) -> None:
+        parted = self._wall_and_boot_part()
+        stepped, self._parted = parted - self._parted, parted
+        if abs(stepped) > CLOCK_STEP:
+            self.warn(
+                "clock.stepped",
+                f"the wall clock was stepped by {stepped / 1_000_000:+.1f} s; next ticks are computed anew",
+                step_s=stepped / 1_000_000,
+            )
+            self._set_right(stepped)
+            for lane in self.lanes.values():
+                lane.drop_ticks()
+            self.agenda.rearm_all()
+
+    def _set_right(self, stepped: int) -> None:
+        """Go by the store's clock, not by the one here that was just set."""
+        try:
+            self.ask_time()
+        except Exception as error:  # noqa: BLE001  # whatever a store raises, it did not answer, and is asked again soon
+            self.offset -= stepped
+            self.read_clock()
+            self.performer.go_down(error)
+
+    def _wall_and_boot_part(self) -> int:
+        """By the time that was read last."""
+        return self.time - self.offset - int(self.clock.boottime() * 1_000_000)

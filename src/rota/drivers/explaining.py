@@ -1,0 +1,102 @@
+"""The facts that an explanation rests on, brought from the store; what they come to is decided in `rota.core.explain`.
+
+Law: it only looks. A store that does not answer is an explanation, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from rota.core.explain import Explanation, Facts, NodeSpan, explain, skipped_for_a_run, telling_row
+from rota.core.job import Job
+from rota.core.run import FINAL, OPEN, RunRow, rfc3339
+from rota.drivers.asked import instant
+from rota.drivers.settings import Settings, kept_from
+from rota.errors import BackendError
+from rota.ports import NodeRow, Store
+from rota.triggers.base import from_micros
+
+RUNS_BEFORE = 20
+"""So many runs are looked at for those that stood in a tick's way."""
+
+
+class Explaining:
+    """On one store. `now` gives the time, microseconds."""
+
+    def __init__(self, settings: Settings, store: Store, now: Callable[[], int]) -> None:
+        self._settings = settings
+        self._store = store
+        self._now = now
+
+    def explain(self, job: Job | None, job_id: str, at: datetime | str | None) -> Explanation:
+        """Why the job did or did not run at an instant; `None`: at its last tick due."""
+        now = self._now()
+        if job is None:
+            moment = now if at is None else instant(at, "at")
+            text = f"No job {job_id!r} is declared in this process."
+            hint = "Look for its module: is it imported where the scheduler starts?"
+            return Explanation(text, "unknown_here", (), hint, from_micros(moment))
+        tick = self._tick_to_explain(job, at, now)
+        if tick is None:
+            verdict = f"Job {job.id!r} has no tick before now."
+            return Explanation(verdict, "not_a_tick", (_describe(job),), "")
+        try:
+            return explain(self._facts(job, tick, now))
+        except BackendError as error:
+            text = f"The store does not answer, so what became of {rfc3339(tick)} cannot be told."
+            return Explanation(text, "store_down", (str(error),), "health() tells when it is back.", from_micros(tick))
+
+    def _tick_to_explain(self, job: Job, at: datetime | str | None, now: int) -> int | None:
+        if at is not None:
+            return instant(at, "at")
+        if job.trigger is None:
+            rows = self._store.runs(job.claim_id, limit=1)
+            return rows[0].queued_at if rows else None
+        return job.trigger.previous_tick(now + 1)
+
+    def _facts(self, job: Job, tick: int, now: int) -> Facts:
+        nodes = [self._span(node) for node in self._store.nodes()]
+        rows = self._rows_to_explain(job, tick)
+        state = self._store.job_states([job.claim_id])[0]
+        keep_from = kept_from(self._settings, job.options.retention, now)
+        before = self._runs_before(job, telling_row(rows))
+        return Facts(
+            job.id,
+            job.trigger,
+            tick,
+            state,
+            rows,
+            nodes,
+            keep_from,
+            now,
+            job.options.max_runs,
+            job.options.overlap,
+            before,
+            int(self._settings.lease_ttl * 1_000_000),
+        )
+
+    def _rows_to_explain(self, job: Job, tick: int) -> Sequence[RunRow]:
+        """The records of the tick; of a job without ticks the last run that was asked for by then."""
+        if job.trigger is not None:
+            return self._store.runs_of_ticks(job.claim_id, tick, tick)
+        return self._store.runs(job.claim_id, before=tick + 1, limit=1)
+
+    def _runs_before(self, job: Job, row: RunRow | None) -> Sequence[RunRow]:
+        """The tick runs among which those are that a tick was skipped for."""
+        if row is None or not skipped_for_a_run(row):
+            return ()
+        begun = (OPEN | FINAL) - {"skipped", "missed"}
+        return self._store.runs(
+            job.claim_id, statuses=begun, origins={"tick"}, before=row.queued_at + 1, limit=RUNS_BEFORE
+        )
+
+    def _span(self, node: NodeRow) -> NodeSpan:
+        """A node that has not said goodbye is taken to live for a lease beyond its last sign of life; one that shares
+        its store with nobody gives none, and lives while this process does."""
+        assumed = node.last_seen + int(self._settings.lease_ttl * 1_000_000) if self._settings.leased else 2**62
+        return NodeSpan(node.id, node.started_at, assumed if node.stopped_at is None else node.stopped_at)
+
+
+def _describe(job: Job) -> str:
+    return "it has no trigger" if job.trigger is None else job.trigger.describe()

@@ -1,0 +1,140 @@
+"""How a scheduler stands in this process, told without asking anything that could hang for long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
+
+from rota.core.misfire import LATE
+from rota.drivers.locked_store import LockedStore
+from rota.drivers.zone_data import zone_data
+from rota.triggers.base import from_micros
+
+if TYPE_CHECKING:
+    from rota.drivers.host import Host
+    from rota.drivers.hosted import HostedNode
+    from rota.drivers.runtime import Runtime
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`alive`: jobs are run in this process. `last_tick`: when the engine last turned, aware UTC. `lag`: seconds by
+    which the most overdue tick of this node is late. `overdue`: jobs whose tick is more than 30 s late. `stuck`:
+    attempts that are over while their thread does not return. `store`, `locks`: whether they answer; a store that
+    cannot be written to does not. `tzdata`: the zone data in force. `orphans`: open runs whose job is not declared
+    here. `why`: why it is not alive, or an empty text."""
+
+    alive: bool
+    last_tick: datetime | None
+    lag: float
+    overdue: tuple[str, ...]
+    stuck: int
+    store: bool
+    locks: bool
+    tzdata: str
+    orphans: int
+    why: str = ""
+
+
+def health_of(host: Host) -> Health:
+    """The health of the scheduler in this host process."""
+    node = host.node
+    alive = node is not None and node.is_alive
+    (store_answers, orphans), locks_answer = _ask_backends(host)
+    lag, overdue = _lateness(node) if node is not None else (0.0, ())
+    return Health(
+        alive=alive,
+        last_tick=_last_turn(node),
+        lag=lag,
+        overdue=overdue,
+        stuck=0 if node is None else node.engine.attempts.stuck,
+        store=store_answers and not _waits_for_store(host, locks_answer),
+        locks=locks_answer,
+        tzdata=zone_data(),
+        orphans=orphans,
+        why="" if alive else host.armed or "it was not started in this process",
+    )
+
+
+def _has_backend(host: Host) -> bool:
+    """Whether there is anything that may not answer. One that was never opened is opened, to be asked."""
+    return host.is_used or host.configuration.store is not None or host.configuration.locks is not None
+
+
+def _ask_backends(host: Host) -> tuple[tuple[bool, int], bool]:
+    """Whether the store answers, with the number of orphans, and whether the locks do. Both are asked at once, and what
+    cannot be opened is not opened twice, so that a server which hangs costs one time-out."""
+    if not _has_backend(host):
+        return (True, 0), True
+    try:
+        runtime = host.runtime
+    except Exception:  # noqa: BLE001  # whatever a store raises, it did not answer
+        return (False, 0), False
+    if host.is_driven or not runtime.store.shared:
+        return _ask_store(host), _ask_locks(runtime)
+    return _both(partial(_ask_store, host), partial(_ask_locks, runtime))
+
+
+def _both(one: Callable[[], S], other: Callable[[], T]) -> tuple[S, T]:
+    """What two questions are answered, the other asked in a thread meanwhile."""
+    answers: list[T] = []
+    thread = Thread(target=lambda: answers.append(other()), name="rota-health", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is ending
+        return one(), other()
+    answer = one()
+    thread.join()
+    return answer, answers[0]
+
+
+def _ask_store(host: Host) -> tuple[bool, int]:
+    known = {job.claim_id for job in list(host.jobs.values())}
+    try:
+        rows = host.runtime.store.runs(statuses=("queued", "running", "waiting"), limit=10_000)
+    except Exception:  # noqa: BLE001  # whatever a store raises, it did not answer
+        return False, 0
+    return True, sum(1 for row in rows if row.job_id not in known)
+
+
+def _waits_for_store(host: Host, locks_answer: bool) -> bool:
+    """Whether nothing is begun since something could not be written down, and not for want of locks beside the
+    store."""
+    node = host.node
+    if node is None or not node.is_alive or not node.engine.performer.is_down:
+        return False
+    return locks_answer or not isinstance(host.runtime.store, LockedStore)
+
+
+def _ask_locks(runtime: Runtime) -> bool:
+    """By giving back what nobody ever holds, which by contract has no effect."""
+    try:
+        runtime.locks.release(f"{runtime.settings.name}/health", "nobody")
+    except Exception:  # noqa: BLE001  # whatever a store raises, it did not answer
+        return False
+    return True
+
+
+def _last_turn(node: HostedNode | None) -> datetime | None:
+    if node is None or not node.engine.turned:
+        return None
+    engine = node.engine
+    ago = engine.clock.monotonic() - engine.last_turn
+    return from_micros(engine.clock.now() - int(ago * 1_000_000))
+
+
+def _lateness(node: HostedNode) -> tuple[float, tuple[str, ...]]:
+    now = node.engine.clock.now() + node.engine.offset
+    agenda = node.engine.agenda
+    entries = list(agenda.entries.values())
+    since = {entry.job.id: agenda.late_from(entry) for entry in entries if entry.state.paused_at is None}
+    late = {job_id: now - due for job_id, due in since.items() if due is not None and due < now}
+    lag = max(late.values(), default=0) / 1_000_000
+    return lag, tuple(sorted(job_id for job_id, micros in late.items() if micros > LATE))

@@ -1,0 +1,392 @@
+"""A scheduler in its host process: its runtime, its node, and how that is started and stopped.
+
+Law: one process has one node at a time; starting is idempotent; what is started here is stopped here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Final
+
+from rota.clock import SYSTEM
+from rota.core.context import current
+from rota.core.effects import JobState
+from rota.core.job import Job
+from rota.core.run import RunRow
+from rota.drivers.autostart import Decision, decide_here, worker_count
+from rota.drivers.configuration import Configuration
+from rota.drivers.driven import Attending, ForeseeingStore
+from rota.drivers.executor_set import manual_executors, thread_executors
+from rota.drivers.forks import is_server_worker, on_fork_in_child
+from rota.drivers.hosted import HostedNode, Replaced
+from rota.drivers.identity import id_maker, node_row
+from rota.drivers.locked_store import LockedStore
+from rota.drivers.node import Node, NodeParts, ShutdownReport
+from rota.drivers.opening import is_store
+from rota.drivers.reloader import watch_for_reloader
+from rota.drivers.runtime import Runtime, open_runtime
+from rota.drivers.signals import StopSignals, ctrl_c_raises_here
+from rota.drivers.telling import Listener
+from rota.errors import StateError
+from rota.hooks import capture
+from rota.hooks.logging import warn_visibly
+from rota.locks import MemoryLocks
+from rota.ports import Clock, DrivenClock, Executor
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+Executors = Mapping[str, Executor]
+
+_DRIVEN_BY_HAND = Decision(True, "its clock is moved by hand, and it starts no thread")
+
+LEAVING: Final = 5.0
+"""Seconds that a shutdown may take besides its waiting."""
+
+ALONE_AMONG_WORKERS: Final = (
+    "its store is in memory, so each of this server's workers runs every tick by itself; give a store that they share,"
+    " such as store='sqlite:///rota.db'"
+)
+
+
+class Host:
+    """What a `Scheduler` has besides its declarations."""
+
+    def __init__(self, configuration: Configuration, jobs: Mapping[str, Job], state: SimpleNamespace) -> None:
+        self._configuration = configuration
+        self._jobs = jobs
+        self._state = state
+        self._mutex = threading.RLock()
+        self._runtime: Runtime | None = None
+        self._when_over: list[Callable[[], object]] = []
+        self._is_over = threading.Event()
+        self._is_over.set()
+        self._exit_pid: int | None = None
+        self._hooks_listen = False
+        self._renamed = {job.claim_id: job.id for job in jobs.values() if job.claim_id != job.id}
+        self.listeners: list[Listener] = []
+        self.node: HostedNode | None = None
+        self.armed: str | None = None
+        self.mode: str | None = None
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """The declared jobs by id."""
+        return self._jobs
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the store was opened or the node started."""
+        return self._runtime is not None
+
+    @property
+    def is_driven(self) -> bool:
+        """Whether no thread has a part in it: its clock is moved by hand, or it is simulated."""
+        return self.mode == "simulated" or isinstance(self.clock, DrivenClock)
+
+    @property
+    def clock(self) -> Clock:
+        """The scheduler's clock."""
+        if self._runtime is not None:
+            return self._runtime.clock
+        return self._configuration.clock or SYSTEM
+
+    @property
+    def runtime(self) -> Runtime:
+        """Store and locks, opened at first use."""
+        with self._mutex:
+            if self._runtime is None:
+                self._runtime = self._open()
+            return self._runtime
+
+    @property
+    def state(self) -> SimpleNamespace:
+        """The scheduler's per-process namespace."""
+        return self._state
+
+    @property
+    def configuration(self) -> Configuration:
+        """What the scheduler was told."""
+        return self._configuration
+
+    def replace(self, runtime: Runtime, node: HostedNode, listeners: list[Listener]) -> Replaced:
+        """Put others in place, for a simulation; `put_back` takes what was there. `StateError` where it is started."""
+        with self._mutex:
+            if self.node is not None:
+                raise StateError("the scheduler is started; simulate() takes one that is not: shut it down first")
+            before = Replaced(self._runtime, self.listeners)
+            self._runtime, self.listeners, self.node, self.mode = runtime, listeners, node, "simulated"
+            return before
+
+    def put_back(self, before: Replaced) -> None:
+        """End a simulation."""
+        with self._mutex:
+            self._runtime, self.listeners = before
+            self.node = self.mode = None
+
+    def start(self) -> bool:
+        """Run in a background thread, unless this process only arms."""
+        with self._mutex:
+            if self.node is not None:
+                return self._same_mode("thread", "driven", "simulated")
+            on_fork_in_child(self)
+            decision = _DRIVEN_BY_HAND if isinstance(self.clock, DrivenClock) else decide_here()
+            if not decision.run:
+                self._arm(decision)
+                return False
+            self._start("thread", None)
+            return True
+
+    def start_for(self, loop: AbstractEventLoop) -> None:
+        """Run with the coroutines of jobs on this loop, unless a simulation has its own."""
+        with self._mutex:
+            if self.mode == "simulated":
+                return
+            if self.node is not None:
+                raise StateError("the scheduler is started already; it runs in one place at a time")
+            on_fork_in_child(self)
+            self._start("thread", loop)
+            if self.mode == "thread":
+                self.mode = "loop"
+
+    def tell_of_end(self, over: Callable[[], None], interrupted: Callable[[], None]) -> None:
+        """Call `over` when all is shut down, at once where it is already, and `interrupted` when a Ctrl-C reaches a
+        job."""
+        with self._mutex:
+            self._when_over.append(over)
+            if self.node is None:
+                over()
+            elif ctrl_c_raises_here():
+                self.node.engine.attempts.on_keyboard_interrupt = interrupted
+
+    def run(self) -> None:
+        """Run in this thread until SIGTERM or SIGINT, then shut down. A child that only imports the main module again
+        is not kept: it is told why, and goes on."""
+        with StopSignals() as signals:
+            with self._mutex:
+                if self.node is not None:
+                    raise StateError("the scheduler is started already; run() is instead of start()")
+                decision = decide_here()
+                on_fork_in_child(self)
+                if decision.is_child:
+                    self._arm(decision)
+                    return
+                self._start("thread", None)
+                self._when_over.append(signals.end)
+            while not signals.wait():
+                self.shutdown(None)
+
+    def run_due(self) -> float:
+        """Run what is due, in this thread."""
+        with self._mutex:
+            if self.node is None:
+                self._start("manual", None)
+            node = self.node
+            self._same_mode("manual", "driven", "simulated")
+        assert node is not None
+        return node.run_due()
+
+    def shutdown(self, timeout: float | None) -> ShutdownReport:
+        """Stop the node; where there is none, let go of connections. A job that asks for it is one of those that are
+        waited for: there another thread does it, and the report is empty."""
+        if self.mode is None:
+            return self._rest()
+        with self._mutex:
+            node, mode = self.node, self.mode
+            if node is None:
+                return ShutdownReport()
+            self.node = self.mode = None
+            when_over, self._when_over = self._when_over, []
+            self._is_over = is_over = threading.Event()
+        leave = partial(self._leave, node, timeout, [*when_over, is_over.set])
+        if current.get() is None or mode in ("driven", "simulated"):
+            return leave()
+        threading.Thread(target=leave, name="rota-shutdown", daemon=True).start()
+        return ShutdownReport()
+
+    def _rest(self) -> ShutdownReport:
+        if self._runtime is not None and self._is_over.is_set():
+            self._runtime.rest()
+        return ShutdownReport()
+
+    def finish(self) -> None:
+        """Shut down, or wait for the shutdown that somebody else has begun."""
+        self.shutdown(None)
+        if self._runtime is not None:
+            self._is_over.wait(self._runtime.settings.shutdown_timeout + LEAVING)
+
+    def declare(self, job: Job) -> None:
+        """A job was added or changed."""
+        self._forget_name(job.id)
+        if job.claim_id != job.id:
+            self._renamed[job.claim_id] = job.id
+        if self.node is not None:
+            self.node.declare(job)
+
+    def forget(self, job: Job) -> None:
+        """A job was removed."""
+        self._forget_name(job.id)
+        if self.node is not None:
+            self.node.forget(job.claim_id)
+
+    def _forget_name(self, job_id: str) -> None:
+        for claim_id in [known for known, shown in self._renamed.items() if shown == job_id]:
+            del self._renamed[claim_id]
+
+    def queued(self, row: RunRow) -> None:
+        """A run was queued in the store: begin it without waiting for a poll."""
+        if self.node is not None:
+            self.node.queued(row)
+
+    def cancelled(self, run_id: str) -> None:
+        """A run was cancelled in the store: stop it here without waiting for a renewal."""
+        if self.node is not None:
+            self.node.cancelled(run_id)
+
+    def noted(self, state: JobState) -> None:
+        """The store said how a job stands."""
+        if self.node is not None:
+            self.node.noted(state)
+
+    def after_fork_in_child(self) -> None:
+        """In a forked child the parent's node is dead. A server's worker starts its own where the fleet shares what
+        keeps a tick from being run twice: the store, or the locks."""
+        capture.after_fork_in_child()
+        node, self.node, mode = self.node, None, self.mode
+        self.mode = None
+        self._mutex = threading.RLock()
+        self._when_over = []
+        self._is_over = threading.Event()
+        self._is_over.set()
+        started = node is not None or self.armed is not None
+        if node is not None:
+            node.forget_in_child()
+        shared = self._take_runtime_to_child()
+        if started and mode in (None, "thread") and is_server_worker() and (shared or node is None):
+            self.start()
+        elif node is not None:
+            self.armed = "it was started in the parent of this forked process, and threads do not survive a fork"
+            warn_visibly("scheduler.stopped_by_fork", f"scheduler {self._configuration.name!r}: {self.armed}")
+
+    def _take_runtime_to_child(self) -> bool:
+        """Whether a child may run jobs beside its parent. Rows that the parent keeps in its memory stay the parent's:
+        with locks that are shared, the child opens a store of its own."""
+        runtime = self._runtime
+        if runtime is None:
+            return False
+        runtime.renewal.after_fork_in_child()
+        if not isinstance(runtime.store, LockedStore) or runtime.store.rows_are_shared:
+            return runtime.store.shared
+        if is_store(self._configuration.store) or isinstance(runtime.locks, MemoryLocks):
+            return False
+        self._runtime = None
+        return True
+
+    def _open(self) -> Runtime:
+        runtime = open_runtime(self._configuration, self.shown_id)
+        on_fork_in_child(self)
+        self._listen_to_hooks()
+        return runtime
+
+    def _listen_to_hooks(self) -> None:
+        """The hooks given hear of everything first, however often the store is opened."""
+        if not self._hooks_listen:
+            self._hooks_listen = True
+            self.listeners[:0] = [Listener(hook) for hook in self._configuration.hooks]
+
+    def shown_id(self, claim_id: str) -> str:
+        """The id of the job that the store knows by this one."""
+        return self._renamed.get(claim_id, claim_id)
+
+    def _start(self, mode: str, loop: AbstractEventLoop | None) -> None:
+        runtime, given = self.runtime, self._configuration.executors
+        clock, settings = runtime.clock, runtime.settings
+        self.armed = None
+        if isinstance(clock, DrivenClock):
+            node = self._node(runtime, {**clock.executors(), **given}, inline=True)
+            self._open_node(node, "driven", node.open)
+            clock.attach(node)
+            clock.attach(Attending(node, clock), background=True)
+            return
+        is_manual = mode == "manual"
+        executors = manual_executors(settings, given) if is_manual else thread_executors(settings, loop, given)
+        node = self._node(runtime, executors, inline=False)
+        self._open_node(node, mode, node.open if is_manual else node.start_thread)
+        self._shut_down_at_exit()
+        if mode == "thread" and loop is None:
+            watch_for_reloader(node.engine, self._disarm)
+        if not is_manual and not runtime.store.shared and worker_count() > 1:
+            warn_visibly("scheduler.not_shared", f"scheduler {self._configuration.name!r}: {ALONE_AMONG_WORKERS}")
+
+    def _open_node(self, node: Node, mode: str, open_it: Callable[[], None]) -> None:
+        self.node, self.mode = node, mode
+        try:
+            open_it()
+        except BaseException:
+            self.node = self.mode = None
+            node.drop()
+            raise
+
+    def _leave(
+        self, node: HostedNode, timeout: float | None, when_over: Iterable[Callable[[], object]]
+    ) -> ShutdownReport:
+        runtime = self.runtime
+        try:
+            return node.shutdown(runtime.settings.shutdown_timeout if timeout is None else timeout)
+        finally:
+            runtime.rest()
+            for tell in when_over:
+                tell()
+
+    def _shut_down_at_exit(self) -> None:
+        """At the interpreter's exit finish, if the scheduler still lives and this is the process that started it."""
+        if self._exit_pid == os.getpid():
+            return
+        self._exit_pid = pid = os.getpid()
+        reference = weakref.ref(self)
+
+        def leave() -> None:
+            living = reference()
+            if living is not None and os.getpid() == pid:
+                living.finish()
+
+        atexit.register(leave)
+        weakref.finalize(self, atexit.unregister, leave).atexit = False
+
+    def _disarm(self, decision: Decision) -> None:
+        """This process turns out to be one that only arms."""
+        self.shutdown(None)
+        self._arm(decision)
+
+    def _node(self, runtime: Runtime, executors: Executors, *, inline: bool) -> Node:
+        parts = NodeParts(
+            runtime.settings,
+            node_row(runtime.clock),
+            runtime.store,
+            runtime.clock,
+            self._jobs,
+            self.listeners,
+            self._state,
+            executors,
+            id_maker(runtime.clock.now),
+            inline,
+            foresight=runtime.store if inline and isinstance(runtime.store, ForeseeingStore) else None,
+        )
+        return Node(parts)
+
+    def _same_mode(self, *modes: str) -> bool:
+        if self.mode not in modes:
+            raise StateError(f"the scheduler already runs another way ({self.mode}); shut it down first")
+        return True
+
+    def _arm(self, decision: Decision) -> None:
+        if self.armed is None:
+            self.armed = decision.why
+            name = self._configuration.name
+            warn_visibly("scheduler.armed", f"scheduler {name!r} does not run jobs in this process: {decision.why}")

@@ -1,0 +1,237 @@
+"""What an engine does besides its ticks: look into a shared store, take over the runs of the dead, prune, hold back.
+
+Law: it is timed by the monotonic clock, so that a stepped wall clock neither hurries nor delays it; a store that only
+this process can write to is not polled at all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from rota.core import lifecycle
+from rota.drivers.settings import POLL_INTERVAL, keep_spans
+
+if TYPE_CHECKING:
+    from rota.drivers.agenda import JobEntry
+    from rota.drivers.engine import Engine, Lane
+    from rota.ports import Due
+
+POLL_BATCH = 200
+"""Runs taken up in one look into the store, and held ready for one executor; more are left to whoever has room."""
+
+LANE_IS_LOW = 100
+"""Runs held ready for an executor at which more are looked for."""
+
+HOLD_BACK = 1.0
+PRUNE_FIRST = 60.0
+PRUNE_INTERVAL = 3_600.0
+PRUNE_BATCH = 500
+PRUNE_PAUSE = 0.1
+"""Seconds from one batch to the next: what is due in between is not kept waiting."""
+
+PRUNE_TIME = 0.05
+"""Seconds after which no further batch is begun in the same turn, however little was found."""
+
+
+class _Prune(NamedTuple):
+    """What is still to be pruned: of one job, or of all but `exclude`."""
+
+    job_id: str | None
+    keep_from: Mapping[str, int]
+    exclude: Sequence[str]
+
+
+class Housekeeping:
+    """Timed by `turn`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        now = engine.clock.monotonic()
+        self._next_poll = now if engine.settings.leased else float("inf")
+        self._next_prune = now + PRUNE_FIRST
+        self._next_batch = float("inf")
+        self._to_prune: deque[_Prune] = deque()
+        self._held_back: list[JobEntry] = []
+        self._put_off: list[Callable[[], None]] = []
+        self._unknown: set[str] = set()
+        self._left_some = False
+        self._full: list[Lane] = []
+        self._release_at = float("inf")
+
+    def turn(self) -> None:
+        """Do what is due of it."""
+        engine = self._engine
+        now = engine.clock.monotonic()
+        try:
+            if now >= self._release_at:
+                self._release()
+            if now >= self._next_poll:
+                self._next_poll = now + POLL_INTERVAL
+                if not engine.performer.is_down and not engine.draining:
+                    self.poll()
+            elif self._may_find_more():
+                self._find_ready()
+            if now >= self._next_prune:
+                self._next_prune = now + PRUNE_INTERVAL
+                self.prune()
+            elif now >= self._next_batch:
+                self._prune_batch()
+        except Exception as error:  # noqa: BLE001  # whatever a store raises, it did not answer
+            engine.teller.store_trouble(error)
+
+    def seconds_to_wakeup(self) -> float:
+        """Seconds until it has something to do; pruning waits for a wake-up, but once begun it goes on."""
+        if self._may_find_more():
+            return 0.0
+        soonest = min(self._next_poll, self._release_at, self._next_batch)
+        return soonest if soonest == float("inf") else max(0.0, soonest - self._engine.clock.monotonic())
+
+    def seconds_to_poll(self) -> float:
+        """Seconds until it looks into the store."""
+        return 0.0 if self._may_find_more() else max(0.0, self._next_poll - self._engine.clock.monotonic())
+
+    def seconds_to_release(self) -> float:
+        """Seconds until it looks again at what is held back."""
+        return max(0.0, self._release_at - self._engine.clock.monotonic())
+
+    def seconds_to_batch(self) -> float:
+        """Seconds until the next batch of a pruning that has begun."""
+        return max(0.0, self._next_batch - self._engine.clock.monotonic())
+
+    def hold_back(self, entry: JobEntry) -> None:
+        """Look at the entry again in a second."""
+        self._held_back.append(entry)
+        self._release_later()
+
+    def put_off(self, command: Callable[[], None]) -> None:
+        """Carry out a command again in a second: the store did not answer."""
+        self._put_off.append(command)
+        self._release_later()
+
+    def poll(self) -> None:
+        """Begin runs that others queued or left waiting, and take over those whose process died.
+
+        Left out, lest they fill every batch: jobs that are not declared here, those of which runs wait here for their
+        turn, and those of an executor for which enough runs are held ready. For the dead, all declared jobs are looked
+        at. Where there is more than one batch, `turn` goes on at once, as far as there is room.
+        """
+        engine = self._engine
+        known = engine.agenda.entries
+        saturated = engine.performer.busy.jobs
+        due = self._find_ready()
+        if saturated or self._full:
+            # A dead run may be what fills the job's places, so it is looked for all the same.
+            due = engine.store.due(engine.time, POLL_BATCH, exclude=self._unknown)
+        for job_id in sorted(engine.performer.busy.tick_jobs):  # in the same order in each replay
+            self._find_earlier(job_id)
+        for row in due.expired:
+            entry = known.get(row.job_id)
+            if entry is None:
+                self._unknown.add(row.job_id)
+            elif row.id not in engine.services.calls:
+                engine.performer.start(lifecycle.take_over(entry.job, row, engine.time))
+        for job_id in sorted(saturated):
+            engine.performer.free(job_id)
+        engine.agenda.wake_waiting()
+
+    def _find_ready(self) -> Due:
+        """Park runs that others queued or left waiting; the answer of the store."""
+        engine = self._engine
+        known, parked = engine.agenda.entries, engine.parked
+        self._left_some, self._full = False, []
+        self._unknown = {job_id for job_id in self._unknown if job_id not in known}
+        full = {name: lane for name, lane in engine.lanes.items() if lane.holds_runs(POLL_BATCH)}
+        exclude = engine.performer.busy.jobs | self._unknown
+        if full:
+            exclude |= {job_id for job_id, entry in known.items() if entry.job.executor in full}
+        # What is held ready is in the answer, too: beyond it there is room for a batch of what is new.
+        limit = POLL_BATCH + sum(len(lane) for name, lane in engine.lanes.items() if name not in full)
+        due = engine.store.due(engine.time, limit, exclude=exclude)
+        before = len(parked) + len(self._unknown)
+        for row in due.ready:
+            if row.job_id not in known:
+                self._unknown.add(row.job_id)
+            elif row.id not in parked:
+                engine.park(row)
+        self._left_some = len(due.ready) >= limit and len(parked) + len(self._unknown) > before
+        self._full = list(full.values())
+        return due
+
+    def _may_find_more(self) -> bool:
+        """Whether the last look left something, and there is room for it by now."""
+        if not (self._left_some or self._full) or self._engine.draining or self._engine.performer.is_down:
+            return False
+        return self._left_some or any(len(lane) <= LANE_IS_LOW for lane in self._full)
+
+    def _find_earlier(self, job_id: str) -> None:
+        """A tick that waits here may wait for the retry of one before it, whose process died: nobody else begins it."""
+        engine = self._engine
+        for row in engine.store.runs(job_id, statuses=("queued", "waiting"), origins=("tick",), limit=POLL_BATCH):
+            if row.due <= engine.time and row.id not in engine.parked:
+                engine.park(row)
+
+    def load(self) -> None:
+        """Park the open runs of a store that is not polled."""
+        for row in self._engine.store.due(2**62, 1_000_000).ready:
+            self._engine.park(row)
+
+    def load_job(self, job_id: str) -> None:
+        """The same for one job, which may have open runs from when it was declared before."""
+        engine = self._engine
+        for row in reversed(engine.store.runs(job_id, statuses=("queued", "waiting"), limit=1_000_000)):
+            if row.id not in engine.parked:
+                engine.park(row)
+
+    def prune(self) -> None:
+        """Begin to delete the records that are older than their job's retention: a batch a turn."""
+        engine = self._engine
+        own = [entry for entry in engine.agenda.entries.values() if entry.job.options.retention != "inherit"]
+        self._to_prune.clear()
+        for entry in own:
+            retention = entry.job.options.retention
+            assert retention != "inherit"
+            self._prune(entry.state.job_id, keep_spans(retention))
+        self._prune(None, keep_spans(engine.settings.retention), [entry.state.job_id for entry in own])
+        self._prune_batch()
+
+    def _prune(self, job_id: str | None, spans: Mapping[str, timedelta], exclude: Sequence[str] = ()) -> None:
+        keep_from = {status: self._engine.time - _micros(span) for status, span in spans.items()}
+        if keep_from:
+            self._to_prune.append(_Prune(job_id, keep_from, exclude))
+
+    def _prune_batch(self) -> None:
+        """Delete some of it, and leave the rest to a later turn."""
+        engine, left = self._engine, PRUNE_BATCH
+        began = engine.clock.monotonic()
+        self._next_batch = began + PRUNE_PAUSE
+        while self._to_prune and left > 0 and engine.clock.monotonic() - began < PRUNE_TIME:
+            job_id, keep_from, exclude = self._to_prune[0]
+            deleted = engine.store.prune(job_id, keep_from, left, exclude=exclude)
+            if deleted < left:
+                self._to_prune.popleft()
+            left -= deleted
+        if not self._to_prune:
+            self._next_batch = float("inf")
+
+    def _release(self) -> None:
+        held, self._held_back = self._held_back, []
+        commands, self._put_off = self._put_off, []
+        self._release_at = float("inf")
+        for command in commands:
+            self._engine.post(command)
+        try:
+            self._engine.agenda.refresh(held)
+        except Exception:
+            self._held_back += held
+            self._release_later()
+            raise
+
+    def _release_later(self) -> None:
+        self._release_at = min(self._release_at, self._engine.clock.monotonic() + HOLD_BACK)
+
+
+def _micros(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)

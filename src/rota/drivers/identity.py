@@ -1,0 +1,65 @@
+"""Who a node is, and where ids and tokens come from."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from itertools import count
+
+from rota.ports import Clock, NodeRow
+
+
+def id_maker(now: Callable[[], int]) -> Callable[[], str]:
+    """Makes UUIDs of version 7 (RFC 9562): they begin with the millisecond, so that a store appends them to its index.
+
+    The generator of their random part is seeded anew in a forked child.
+    """
+
+    last, begins = -1, ""
+
+    def make() -> str:
+        nonlocal last, begins
+        at = now() // 1000
+        if at != last:
+            text = f"{at & _48_BITS:012x}"
+            begins, last = f"{text[:8]}-{text[8:]}-7", at
+        chance = random.getrandbits(74)
+        return f"{begins}{chance >> 62:03x}-{0x8000 | chance >> 48 & 0x3FFF:04x}-{chance & _48_BITS:012x}"
+
+    return make
+
+
+def token_maker() -> Callable[[], str]:
+    """Makes tokens for one node: 128 random bits of its own, and a number for each acquisition."""
+    prefix, number = new_token(), count(1)
+    return lambda: f"{prefix}-{next(number):x}"
+
+
+def new_token() -> str:
+    """128 random bits for one acquisition."""
+    return f"{random.getrandbits(128):032x}"
+
+
+def uuid_text(bits: int) -> str:
+    """128 bits as the text of a version-4 UUID."""
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
+
+
+_48_BITS = 2**48 - 1
+_VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+
+
+def seeded_ids(seed: str) -> tuple[Callable[[], str], Callable[[], str]]:
+    """Ids and tokens that are the same each time, for simulations."""
+    source = random.Random(seed)  # noqa: S311  # repeatable is what is wanted
+    return lambda: uuid_text(source.getrandbits(128)), lambda: f"{source.getrandbits(128):032x}"
+
+
+def node_row(clock: Clock, name: str | None = None) -> NodeRow:
+    """This process as a node. Its id is readable and unique: host, process id and a few random digits."""
+    import socket  # 3 ms, and needed when a node starts
+
+    host, pid, now = socket.gethostname(), os.getpid(), clock.now()
+    return NodeRow(name or f"{host}:{pid}:{random.getrandbits(24):06x}", host, pid, now, now)

@@ -1,0 +1,70 @@
+"""What other threads have to say to an engine, in the order in which they said it, and how it sleeps until they do.
+
+Law: a message left while nobody waits is found by the next turn. A command rings a sleeping engine at once. An ended
+call rings only one that would sleep on for longer than `SOON`: so a job that is over a moment before the next tick
+costs one wake-up, not two.
+
+No ring is missed: who sleeps says until when and then looks for messages; who leaves one looks until when the engine
+sleeps afterwards. One of the two sees the other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from rota.ports import Clock
+
+T = TypeVar("T")
+
+SOON = 0.002
+"""Seconds for which the record of an ended call may wait for a wake-up that comes anyway."""
+
+AWAKE = float("-inf")
+
+
+class Mailbox(Generic[T]):
+    """Messages from any thread to one that turns."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._messages: deque[T] = deque()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._sleeps_until = AWAKE
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def put(self, message: T) -> None:
+        """Leave a message that is to be looked at now."""
+        self._messages.append(message)
+        if self._sleeps_until != AWAKE:
+            self._ring()
+
+    def put_soon(self, message: T) -> None:
+        """Leave one that may wait for a moment."""
+        self._messages.append(message)
+        until = self._sleeps_until
+        if until != AWAKE and until - self._clock.monotonic() > SOON:
+            self._ring()
+
+    def take(self) -> Iterator[T]:
+        """The messages that are there now; those that come meanwhile are left for the next time."""
+        messages = self._messages
+        for _ in range(len(messages)):
+            yield messages.popleft()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until a message comes, or for so long."""
+        self._sleeps_until = self._clock.monotonic() + seconds
+        if not self._messages:
+            with suppress(Empty):
+                self._bell.get(timeout=seconds)
+        self._sleeps_until = AWAKE
+
+    def _ring(self) -> None:
+        self._sleeps_until = AWAKE  # once is enough
+        self._bell.put(None)

@@ -1,0 +1,106 @@
+"""What a scheduler works on in this process: its settings, clock, store and locks, opened at first use.
+
+Law: one replaceable object, so that a simulation can put its own in its place and give the scheduler back unharmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+from rota.clock import SYSTEM
+from rota.drivers.configuration import Configuration
+from rota.drivers.driven import Renewing
+from rota.drivers.identity import id_maker
+from rota.drivers.locked_store import LockedStore
+from rota.drivers.named_locks import LockServices, NamedLock, wait_in_thread
+from rota.drivers.off_loop import at_once, to_thread
+from rota.drivers.opening import make_locks, make_store
+from rota.drivers.operations import Operations
+from rota.drivers.renewal import Renewal
+from rota.drivers.settings import Settings
+from rota.drivers.store_time import require_same_time
+from rota.errors import ConfigurationError
+from rota.hooks.logging import logger
+from rota.ports import Clock, DrivenClock, FollowsClock, LockBackend, Store
+
+T = TypeVar("T")
+
+
+class Runtime:
+    """Store and locks of one scheduler in this process; also what `scheduler.idempotent` asks for."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        store: Store,
+        locks: LockBackend,
+        shown_id: Callable[[str], str],
+        *,
+        make_id: Callable[[], str] | None = None,
+        inline: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.store = store
+        self.locks = locks
+        self.renewal = Renewal(clock, threaded=not inline)
+        self.operations = Operations(settings, store, clock, make_id or id_maker(clock.now), shown_id)
+        self._inline = inline
+        pause = partial(clock.wait, _never) if isinstance(clock, DrivenClock) else wait_in_thread
+        self._lock_services = LockServices(settings.name, locks, clock, self.renewal, pause, off_loop=self.in_pool)
+
+    def named_lock(self, name: str, ttl: float, wait: float) -> NamedLock:
+        """The context manager behind `scheduler.lock`."""
+        return NamedLock(self._lock_services, name, ttl=ttl, wait=wait)
+
+    def lock(self, key: str) -> NamedLock:
+        """The lock of one idempotency key."""
+        return NamedLock(self._lock_services, key, ttl=self.settings.lease_ttl, kind="idempotent")
+
+    def in_pool(self, func: Callable[[], T]) -> Awaitable[T]:
+        """Call `func` off the loop."""
+        return at_once(func) if self._inline else to_thread(func)
+
+    def rest(self) -> None:
+        """Let go of connections; the next call opens them again. Named locks that are held go on being renewed."""
+        for backend in (self.locks, self.store):
+            try:
+                backend.close()
+            except Exception as error:  # noqa: BLE001  # whatever a backend raises, the shutdown goes on
+                logger().warning("store.trouble", error_type=type(error).__name__, detail=str(error))
+
+
+def open_runtime(configuration: Configuration, shown_id: Callable[[str], str]) -> Runtime:
+    """Store and locks as configured, the store opened. `shown_id` gives the id of the job that a store knows by
+    another."""
+    clock = configuration.clock or SYSTEM
+    store = given = make_store(configuration.store, configuration.name, clock)
+    locks = make_locks(configuration.locks, configuration.name, clock)
+    store_follows = _let_follow(store, clock)
+    _let_follow(locks, clock)
+    if locks is not None:
+        store = LockedStore(store, locks, configuration.name, configuration.lease_ttl)
+    settings = configuration.settings(leased=store.shared)
+    store.open(create_tables=settings.create_tables)
+    if isinstance(clock, DrivenClock) and not store_follows:
+        try:
+            require_same_time(given, clock)
+        except ConfigurationError:
+            store.close()
+            raise
+    runtime = Runtime(settings, clock, store, store.locks, shown_id, inline=isinstance(clock, DrivenClock))
+    if isinstance(clock, DrivenClock):
+        clock.attach(Renewing(runtime.renewal, clock, lambda: True), background=True)
+    return runtime
+
+
+def _let_follow(backend: object, clock: Clock) -> bool:
+    """Hand the scheduler's clock on to a backend; whether it goes by it, or by one that it was made with."""
+    return isinstance(backend, FollowsClock) and backend.follow_clock(clock)
+
+
+def _never() -> bool:
+    return False

@@ -1,0 +1,223 @@
+"""Who is told what happens on a node: the log always, hooks on a thread of their own.
+
+Law: telling never decides and never fails a run. Where nobody listens it costs a comparison.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from queue import SimpleQueue
+from threading import Lock, Thread, current_thread
+from typing import TYPE_CHECKING
+
+from rota.core.effects import Swap
+from rota.core.job import Job
+from rota.core.run import FINAL, RunRow, record_of, rfc3339
+from rota.drivers.zone_data import zone_data
+from rota.errors import LockBackendError
+from rota.hooks.logging import logger, warn_visibly
+from rota.ports import Event, Hook
+from rota.triggers.base import from_micros
+
+if TYPE_CHECKING:
+    from rota.drivers.agenda import Claiming
+    from rota.drivers.calls import AttemptCall
+
+MOST_UNTOLD = 10_000
+"""Events that may wait for slow hooks; later ones are dropped, and counted in the log."""
+
+_LEVELS = {"failed": logging.ERROR, "timed_out": logging.ERROR, "lost": logging.ERROR, "missed": logging.WARNING}
+
+
+class Listener:
+    """A hook with the kinds it listens to (`None`: all)."""
+
+    __slots__ = ("hook", "kinds")
+
+    def __init__(self, hook: Hook, kinds: Collection[str] | None = None) -> None:
+        self.hook = hook
+        self.kinds = None if kinds is None else frozenset(kinds)
+
+
+class Teller:
+    """Tells log and hooks. `listeners` is live: the scheduler adds to it."""
+
+    def __init__(
+        self, listeners: list[Listener], now: Callable[[], int], find_job: Callable[[str], Job | None], *, inline: bool
+    ) -> None:
+        self._listeners = listeners
+        self._now = now
+        self._find_job = find_job
+        self._inline = inline
+        self._log = logger()
+        self._thread = HookThread()
+        self._informs = True
+
+    def look(self) -> None:
+        """See whether anyone listens to what goes well. Once in a while, since every run would ask twice."""
+        self._informs = self._log.enabled_for(logging.INFO)
+
+    def warn(self, event: str, text: str, **fields: object) -> None:
+        """What a person should see even in a host that has configured no logging."""
+        warn_visibly(event, text, **fields)
+
+    def error(self, event: str, error: BaseException) -> None:
+        """Something in Rota's own house failed; the loop goes on."""
+        self._log.error(event, error_type=type(error).__name__, exc_info=error)
+
+    def started(self, node: str, jobs: int) -> None:
+        """A node runs jobs from now on; which zone data decides its ticks is worth a line."""
+        if self._log.enabled_for(logging.INFO):
+            self._log.info("scheduler.started", node=node, jobs=jobs, tzdata=zone_data())
+
+    def run_started(self, call: AttemptCall) -> None:
+        """An attempt has been handed to its executor."""
+        if self._listeners:
+            self._tell("run_started", call.row, call.job)
+        if self._informs:
+            late = max(0, (call.row.started_at or call.due) - call.due) / 1_000_000
+            self._log.info("run.started", **_facts(call.row), late_s=round(late, 3))
+
+    def run_stuck(self, call: AttemptCall) -> None:
+        """An attempt has timed out and its thread does not return."""
+        self._log.warning("run.stuck", **_facts(call.row), detail="it timed out, and its thread has not returned")
+
+    def run_swapped(self, swap: Swap) -> None:
+        """An attempt or a run has ended; that a stuck thread has come back to a run that is over is no news."""
+        row = swap.row
+        if swap.status in FINAL:
+            return
+        if self._listeners:
+            if swap.status == "running":
+                self._tell("attempt_ended", row)
+            if row.status in FINAL:
+                self._tell("run_ended", row)
+        elif row.status == "succeeded" and not self._informs:
+            return
+        level = _LEVELS.get(row.status, logging.INFO)
+        if self._log.enabled_for(level):
+            self._say(level, row)
+
+    def ticks_disposed(self, claiming: Claiming) -> None:
+        """Ticks were skipped or missed."""
+        for row in claiming.claim.rows:
+            if row.status in FINAL:
+                if self._listeners:
+                    self._tell("run_ended", row, claiming.entry.job)
+                level = _LEVELS.get(row.status, logging.INFO)
+                if self._log.enabled_for(level):
+                    self._say(level, row)
+
+    def lease_lost(self, row: RunRow) -> None:
+        """A run was taken over while it was at work here."""
+        self._log.error("lease.lost", **_facts(row), detail="another process may run it")
+
+    def job_paused(self, job: Job, reason: str) -> None:
+        """A job paused itself after failures."""
+        self._log.warning("job.paused", job_id=job.id, detail=reason)
+        self._send(Event("job_paused", from_micros(self._now()), job, detail=reason))
+
+    def store_down(self, error: BaseException) -> None:
+        """The store, or the locks beside it, do not answer: nothing is begun until they do."""
+        who, they = ("locks do", "they do") if isinstance(error, LockBackendError) else ("store does", "it does")
+        self.warn("store.down", f"the {who} not answer, nothing is begun until {they}: {error}")
+        self._send(Event("store_down", from_micros(self._now()), detail=str(error)))
+
+    def store_back(self) -> None:
+        """The store answers again."""
+        self._log.warning("store.back")
+        self._send(Event("store_back", from_micros(self._now())))
+
+    def store_trouble(self, error: BaseException) -> None:
+        """A call to the store failed that nothing hangs on; it is made again later."""
+        self._log.warning("store.trouble", error_type=type(error).__name__, detail=str(error))
+
+    def stop(self) -> None:
+        """Let the hooks finish what they have been given, for a moment."""
+        self._thread.stop()
+
+    def _say(self, level: int, row: RunRow) -> None:
+        fields = _facts(row)
+        if row.reason:
+            fields["reason"] = row.reason
+        if row.count > 1:
+            fields["count"] = row.count
+        if row.error:
+            fields["error"] = row.error
+        if row.started_at is not None and row.finished_at is not None:
+            fields["duration_s"] = round((row.finished_at - row.started_at) / 1_000_000, 3)
+        event = "run.retry_scheduled" if row.status == "waiting" else f"run.{row.status}"
+        say = {logging.ERROR: self._log.error, logging.WARNING: self._log.warning}.get(level, self._log.info)
+        say(event, **fields)
+
+    def _tell(self, kind: str, row: RunRow, job: Job | None = None) -> None:
+        if not any(listener.kinds is None or kind in listener.kinds for listener in self._listeners):
+            return
+        job = job or self._find_job(row.job_id)
+        record = record_of(row, None if job is None else job.id)
+        attempt = record.attempts[-1] if record.attempts and kind == "attempt_ended" else None
+        self._send(Event(kind, from_micros(self._now()), job, record, attempt))
+
+    def _send(self, event: Event) -> None:
+        for listener in list(self._listeners):
+            if listener.kinds is None or event.kind in listener.kinds:
+                if self._inline:
+                    _call(listener.hook, event)
+                else:
+                    self._thread.put(listener.hook, event)
+
+
+class HookThread:
+    """Calls hooks in order, off every other thread. Started when first needed."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[tuple[Hook, Event] | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self._lock = Lock()
+
+    def put(self, hook: Hook, event: Event) -> None:
+        """Have the hook called with the event."""
+        if self._queue.qsize() >= MOST_UNTOLD:
+            logger().warning("hook.dropped", kind=event.kind, detail=f"{MOST_UNTOLD} events wait for slow hooks")
+            return
+        self._queue.put((hook, event))
+        with self._lock:
+            if self._thread is None:
+                self._thread = self._started()
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """Wait until what is queued has been told, at most so many seconds."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            if thread is not current_thread():  # a hook may shut the scheduler down
+                thread.join(timeout)
+
+    def _started(self) -> Thread | None:
+        thread = Thread(target=self._run, name="rota-hooks", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads, or the interpreter is ending
+            logger().warning("hook.dropped", detail=f"no thread could be started for hooks: {error}")
+            return None
+        return thread
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            _call(*item)
+
+
+def _call(hook: Hook, event: Event) -> None:
+    try:
+        hook(event)
+    except BaseException as error:  # noqa: BLE001  # a hook is a user's code: its failure is logged and nothing more
+        logger().error("hook.failed", kind=event.kind, hook=repr(hook), error_type=type(error).__name__, exc_info=error)
+
+
+def _facts(row: RunRow) -> dict[str, object]:
+    facts: dict[str, object] = {"job_id": row.job_id, "run_id": row.id, "attempt": row.attempt}
+    if row.scheduled_for is not None:
+        facts["scheduled_for"] = rfc3339(row.scheduled_for)
+    return facts

@@ -1,0 +1,54 @@
+"""The thread driver: turns an engine in a daemon thread of its own, which no job ever runs on."""
+
+from __future__ import annotations
+
+from threading import Thread
+
+from rota.drivers.engine import Engine
+from rota.hooks.logging import logger, warn_visibly
+
+
+class ThreadDriver:
+    """Started once, stopped once."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self._stopping = False
+        self.trouble = ""
+        self._thread = Thread(target=self._run, name=f"rota-{name}", daemon=True)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread lives and turns: false in a forked child."""
+        return self._thread.is_alive() and not self.trouble
+
+    def start(self) -> None:
+        """Start turning."""
+        self._thread.start()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Stop turning after the present turn, and wait for that, at most `timeout` seconds."""
+        self._stopping = True
+        self._engine.post(None)
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        engine = self._engine
+        while not self._stopping:
+            try:
+                wait = engine.turn()
+                self.trouble = ""
+            except Exception as error:  # noqa: BLE001  # a fault of ours must not end everybody's schedule
+                self._tell(error)
+                wait = 1.0
+            if not self._stopping:
+                engine.wait(wait)
+
+    def _tell(self, error: Exception) -> None:
+        """Loudly the first time, so that a scheduler that does nothing is not mistaken for one with nothing to do."""
+        logger().error("engine.turn_failed", error_type=type(error).__name__, exc_info=error)
+        if not self.trouble:
+            warn_visibly(
+                "engine.stalled", f"no job is run: the scheduler's own code failed with {error!r}; it goes on trying"
+            )
+        self.trouble = f"its own code failed with {error!r}"

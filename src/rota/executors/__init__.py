@@ -1,0 +1,1 @@
+"""How a callable is called: at once, in a thread, on a loop, in another process; each module one way."""

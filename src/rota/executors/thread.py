@@ -1,0 +1,157 @@
+"""Threads: plain functions called by a few daemon threads that take calls off one queue.
+
+Law: a call is in flight from `submit` until whoever takes it out of `_in_flight` first: its worker, when the call has
+returned, or `abandon`, when nobody waits for it any more. A dict's `pop` lets exactly one of them win, so no lock is
+taken per call; the worker that finds its call gone knows that it has been replaced, and ends.
+
+What waits is in a deque, and a bell wakes one thread to look at it. So long as calls wait, the bell has been rung or a
+thread is about to look. Daemon threads cannot keep a program from exiting.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextvars import Context
+from queue import SimpleQueue
+from typing import Protocol
+
+from rota.core.outcome import Outcome
+from rota.executors.ending import end, hand_back
+
+
+class Call(Protocol):
+    """What a thread needs of a `rota.ports.Call`."""
+
+    def invoke(self) -> Outcome: ...
+
+    def done(self, outcome: Outcome) -> None: ...
+
+
+class ThreadExecutor:
+    """At most `max_workers` threads, started when there is work for them, named `{name}-1`, `{name}-2` …"""
+
+    def __init__(self, max_workers: int = 20, name: str = "rota") -> None:
+        self._max_workers = max_workers
+        self._name = name
+        self._waiting: deque[Call] = deque()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._in_flight: dict[int, Call] = {}
+        self._mutex = threading.Lock()
+        self._has_left = threading.Condition(self._mutex)
+        self._threads: set[threading.Thread] = set()
+        self._replaced = 0
+        self._started = 0
+        self._closed = False
+
+    def capacity(self) -> int:
+        """Free workers; those of abandoned calls have been replaced and do not count."""
+        return 0 if self._closed else max(0, self._max_workers - len(self._in_flight))
+
+    def submit(self, calls: Sequence[Call]) -> None:
+        """Queue the calls. One that finds no thread, because none can be started any more, ends as not begun."""
+        in_flight = self._in_flight
+        for call in calls:
+            in_flight[id(call)] = call
+        self._waiting.extend(calls)
+        if self._bell.empty():
+            self._bell.put(None)
+        if self._closed:
+            self._hand_back_queued("the scheduler has been shut down")
+        elif self._missing() > 0:
+            self._start_missing()
+
+    def stop(self, call: Call, reason: str) -> bool:  # noqa: ARG002  # the port's signature
+        """`False`: a thread cannot be stopped from outside."""
+        return False
+
+    def abandon(self, call: Call) -> None:
+        """Count the call's thread out, for another to take its place. When the call returns after all, its outcome is
+        reported and the thread ends."""
+        if self._in_flight.pop(id(call), None) is None:
+            return
+        with self._mutex:
+            self._replaced += 1
+        if self._missing() > 0:
+            self._start_missing()
+
+    def shutdown(self, timeout: float) -> None:
+        """Hand back what has not been begun, and wait at most `timeout` seconds for idle threads to end. Busy ones go
+        on, report, and end then."""
+        with self._mutex:
+            self._closed = True
+        self._hand_back_queued("the scheduler was shut down first")
+        with self._has_left:
+            self._bell.put(None)
+            self._has_left.wait_for(lambda: len(self._threads) <= len(self._in_flight) + self._replaced, timeout)
+
+    def _missing(self) -> int:
+        """How many more threads there is work for."""
+        return min(self._max_workers, len(self._in_flight)) - (len(self._threads) - self._replaced)
+
+    def _start_missing(self) -> None:
+        with self._mutex:
+            refusal = self._start_threads()
+            if refusal is None or len(self._threads) > self._replaced:
+                return  # fewer threads than wished for still come by every call
+        self._hand_back_queued(f"no thread could be started: {refusal}")
+
+    def _start_threads(self) -> RuntimeError | None:
+        """Start what is missing. An error: the interpreter refused, at a limit of the machine or while it is ending."""
+        while not self._closed and self._missing() > 0:
+            thread = threading.Thread(target=self._work, name=f"{self._name}-{self._started + 1}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                return error
+            self._started += 1
+            self._threads.add(thread)
+        return None
+
+    def _hand_back_queued(self, why: str) -> None:
+        """End the calls that no thread has taken yet."""
+        while (call := self._next()) is not None:
+            if self._in_flight.pop(id(call), None) is None:
+                with self._mutex:
+                    self._replaced -= 1  # abandoned while it was queued: no thread will ever notice
+            hand_back([call], why)
+
+    def _next(self) -> Call | None:
+        """The next call, if one waits."""
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
+
+    def _awaited(self) -> Call | None:
+        """The next call, as soon as there is one; `None`: there will be none any more.
+
+        Who is woken wakes one more where more waits, before it begins: so threads come as they are needed, and many
+        short calls do not wake them all."""
+        while (call := self._next()) is None and not self._closed:
+            self._bell.get()
+        if (self._waiting or self._closed) and self._bell.empty():
+            self._bell.put(None)
+        return call
+
+    def _work(self) -> None:
+        """What a worker thread does: call, report, until it is told to end or has been replaced."""
+        in_flight, awaited = self._in_flight, self._awaited
+        while (call := awaited()) is not None:
+            try:
+                outcome = Context().run(call.invoke)  # context variables a job sets are not the next one's
+            except BaseException as error:  # noqa: BLE001  # `invoke` promises not to raise; the worker survives it
+                outcome = Outcome(error=error)
+            is_replaced = in_flight.pop(id(call), None) is None
+            end(call, outcome)
+            if is_replaced:
+                break
+            del call, outcome  # an idle thread keeps nobody's arguments alive
+        self._leave(was_replaced=call is not None)
+
+    def _leave(self, *, was_replaced: bool) -> None:
+        with self._has_left:
+            self._threads.discard(threading.current_thread())
+            self._replaced -= was_replaced
+            self._has_left.notify_all()

@@ -1,0 +1,1 @@
+"""Rota as a guest in the frameworks that people write applications with."""

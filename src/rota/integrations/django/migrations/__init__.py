@@ -1,0 +1,1 @@
+"""Django's migrations of Rota: one for each version of the tables."""

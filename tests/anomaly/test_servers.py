@@ -1,0 +1,176 @@
+"""Servers that fork: gunicorn with and without --preload, workers killed and reloaded, children that are no servers."""
+
+import os
+import signal
+from importlib.util import find_spec
+
+import pytest
+from tests.anomaly.programs import Program, assert_sound, ledger
+from tests.fleet.web import Web
+from tests.waiting import until
+
+from rota import Scheduler
+
+pytestmark = pytest.mark.any_versions
+
+needs_gunicorn = pytest.mark.skipif(
+    find_spec("gunicorn") is None or find_spec("flask") is None, reason="gunicorn and Flask are not installed"
+)
+
+WORKERS = 4
+
+
+def web_app(directory, *options, store="sqlite:///rota.db"):
+    """The application under gunicorn."""
+    return Web(directory, f"--workers={WORKERS}", *options, store=store)
+
+
+def assert_each_tick_once(directory):
+    """No attempt of a tick was started twice; the ticks that ran."""
+    entries = ledger(directory)
+    assert_sound(entries)
+    return sorted({entry.tick for entry in entries})
+
+
+@needs_gunicorn
+@pytest.mark.parametrize("options", [[], ["--preload"]], ids=["each worker loads the app", "preload"])
+def test_four_workers_each_run_jobs_and_each_tick_runs_once(tmp_path, options):
+    web = web_app(tmp_path, *options)
+    with web.program:
+        workers = web.workers(WORKERS)
+        assert all(workers.values())
+        assert until(lambda: len(ledger(tmp_path)) >= 3)
+        assert web.stop() == 0
+    assert len(assert_each_tick_once(tmp_path)) >= 3
+    assert "Traceback" not in web.program.stderr
+    assert ("only armed" in web.program.stderr or "does not run jobs" in web.program.stderr) == bool(options)
+
+
+@needs_gunicorn
+def test_a_killed_worker_and_a_reload_lose_no_tick_and_double_none(tmp_path):
+    web = web_app(tmp_path, "--preload")
+    with web.program:
+        first = web.workers(WORKERS)
+        os.kill(next(iter(first)), signal.SIGKILL)
+        web.program.send(signal.SIGHUP)
+        second = web.workers(WORKERS, without=first)
+        assert all(second.values())
+        count = len(ledger(tmp_path))
+        assert until(lambda: len(ledger(tmp_path)) >= count + 2)
+        looking = Scheduler("web", store=f"sqlite:///{tmp_path}/rota.db")
+        assert until(lambda: not looking.runs(status=("queued", "running"))), looking.runs()  # nor what the dead held
+        assert web.stop() == 0
+    ticks = assert_each_tick_once(tmp_path)
+    seconds = [tick[17:19] for tick in ticks]
+    expected = [f"{(int(seconds[0]) + number) % 60:02}" for number in range(len(seconds))]
+    assert seconds == expected
+
+
+@needs_gunicorn
+def test_in_memory_under_several_workers_warns(tmp_path):
+    web = web_app(tmp_path, store=None)
+    with web.program:
+        web.workers(WORKERS)
+        assert until(lambda: "each of this server's workers runs every tick" in web.program.stderr)
+        web.stop()
+
+
+FORKS = """
+import multiprocessing
+scheduler = Scheduler("forks", store="sqlite:///rota.db", shutdown_timeout=3)
+
+@scheduler.interval(seconds=1)
+def each(run):
+    note(run, "start")
+
+def child(started):
+    health = scheduler.health()
+    say("child", health.alive, bool(health.why), scheduler.start() is started, threading.active_count())
+    os.write(2, b"")
+
+if __name__ == "__main__":
+    scheduler.start()
+    while not scheduler.runs("each", status="succeeded"):
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_children_of_multiprocessing_stay_stopped_and_say_so(tmp_path, method):
+    text = (
+        FORKS
+        + f"""
+    process = multiprocessing.get_context("{method}").Process(target=child, args=(False,))
+    process.start()
+    process.join()
+    say("exit", process.exitcode, scheduler.health().alive)
+    scheduler.shutdown()
+"""
+    )
+    with Program(tmp_path, text, PYTHONWARNINGS="ignore::DeprecationWarning") as program:
+        assert program.end() == 0, program.stderr
+        assert program.lines == ["child False True True 1", "exit 0 True"]
+        assert "rota: WARNING" in program.stderr
+        assert "Traceback" not in program.stderr
+
+
+def test_a_forked_child_is_stopped_touches_nothing_and_may_start_its_own(tmp_path):
+    text = (
+        FORKS
+        + """
+    pid = os.fork()
+    if pid == 0:
+        health = scheduler.health()
+        say("child", health.alive, "fork" in health.why, len(scheduler.runs("each")) > 0)
+        scheduler.start()
+        say("started", scheduler.health().alive)
+        count = len(scheduler.runs("each"))
+        while len(scheduler.runs("each")) < count + 2:
+            time.sleep(0.02)
+        scheduler.shutdown()
+        os._exit(0)
+    status = os.waitpid(pid, 0)[1]
+    say("exit", status, scheduler.health().alive)
+    count = len(scheduler.runs("each"))
+    while len(scheduler.runs("each")) < count + 1:
+        time.sleep(0.02)
+    scheduler.shutdown()
+"""
+    )
+    with Program(tmp_path, text, PYTHONWARNINGS="ignore::DeprecationWarning") as program:
+        assert program.end() == 0, program.stderr
+        assert program.lines == ["child False True True", "started True", "exit 0 True"]
+        assert "Traceback" not in program.stderr
+    assert_sound(ledger(tmp_path))
+
+
+@pytest.mark.skipif(find_spec("flask") is None, reason="Flask is not installed")
+def test_the_parent_of_flasks_reloader_is_disarmed(tmp_path):
+    text = """
+from flask import Flask
+app = Flask(__name__)
+scheduler = Scheduler("dev", store="sqlite:///rota.db", shutdown_timeout=2)
+
+@scheduler.interval(seconds=1)
+def each(run):
+    note(run, "start")
+
+scheduler.start()
+is_child = os.environ.get("WERKZEUG_RUN_MAIN") == "true"
+
+def watch():
+    while True:
+        if is_child and scheduler.health().alive:
+            say("child runs")
+            return
+        if not is_child and "reloader" in scheduler.health().why:
+            say("parent armed")
+            return
+        time.sleep(0.05)
+
+threading.Thread(target=watch, daemon=True).start()
+app.run(debug=True, port=0)
+"""
+    with Program(tmp_path, text) as program:
+        program.wait_for("child runs")
+        program.wait_for("parent armed")

@@ -1,0 +1,271 @@
+"""A store that is down, slow, locked, read-only, full or damaged: nothing is begun, the loop goes on, it comes back."""
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from itertools import pairwise
+from unittest.mock import patch
+
+import pytest
+from tests.anomaly.programs import Program, assert_sound, ledger
+from tests.waiting import LONGER, PATIENCE, until
+
+from rota import BackendError, Scheduler, StoreError
+from rota.backends import sqlite_connection
+from rota.locks import MemoryLocks
+from rota.stores import MemoryStore, SQLiteStore
+from rota.testing import FakeClock
+from rota.testing.faults import FaultyLocks, FaultyStore
+
+pytestmark = pytest.mark.any_versions
+
+
+def faulty(tmp_path, **given):
+    store = FaultyStore(SQLiteStore(f"{tmp_path}/rota.db", "faults"), **given)
+    return store, Scheduler("faults", store=store, shutdown_timeout=3, lease_ttl=5)
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError], ids=["as a store says it", "as it never should"])
+def test_a_store_that_is_down_at_its_ticks_is_caught_up_once(tmp_path, caplog, error):
+    store, scheduler = faulty(tmp_path, **({} if error is None else {"error": error}))
+    ran = []
+    scheduler.interval(seconds=1, id="job", overlap="allow")(lambda run: ran.append(run.scheduled_for))
+    with caplog.at_level(logging.WARNING, "rota"):
+        scheduler.start()
+        assert until(lambda: len(ran) >= 1)
+        store.down = True
+        assert until(lambda: not scheduler.health().store)
+        time.sleep(2.5)  # two ticks come due meanwhile
+        during = len(ran)
+        health = scheduler.health()
+        assert (health.alive, health.store) == (True, False)
+        store.down = False
+        assert until(lambda: len(ran) >= during + 3)
+    assert scheduler.health().store
+    scheduler.shutdown()
+    assert len(ran) == len(set(ran))
+    gaps = {(after - before).total_seconds() for before, after in pairwise(sorted(ran))}
+    assert gaps == {1.0}
+    events = [record.getMessage().split()[0] for record in caplog.records]
+    assert events.count("store.down") == 1
+    assert events.count("store.back") == 1
+
+
+@pytest.mark.parametrize("method", ["begin", "swap"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "reply lost"])
+def test_a_call_that_fails_once_doubles_nothing_and_leaves_nothing_open(tmp_path, method, after):
+    store, scheduler = faulty(tmp_path)
+    starts = []
+    scheduler.add(lambda run: starts.append((run.id, run.attempt)), id="job")
+    scheduler.start()
+    store.fail_next(method, after=after)
+    runs = [scheduler.run_now("job") for _ in range(5)]
+    assert until(lambda: all(scheduler.get_run(run_id).status == "succeeded" for run_id in runs))
+    scheduler.shutdown()
+    assert len(starts) == len(set(starts)) == 5
+
+
+def test_a_file_locked_by_somebody_else_keeps_the_loop_alive(tmp_path):
+    scheduler = Scheduler("faults", store=f"sqlite:///{tmp_path}/rota.db", shutdown_timeout=3)
+    ran = []
+    scheduler.interval(seconds=1, id="job", catch_up="all")(lambda run: ran.append(run.scheduled_for))
+    scheduler.start()
+    assert until(lambda: ran)
+    other = sqlite3.connect(f"{tmp_path}/rota.db", isolation_level=None, timeout=5)
+    other.execute("BEGIN IMMEDIATE")
+    time.sleep(2)
+    other.execute("ROLLBACK")
+    other.close()
+    count = len(ran)
+    assert until(lambda: len(ran) >= count + 2)
+    scheduler.shutdown()
+    assert ran == sorted(set(ran))
+
+
+def test_a_file_that_can_be_read_and_not_written_is_down_until_it_can_be_written(tmp_path):
+    clock = FakeClock("2026-01-01T00:00:30+00:00")
+    store = SQLiteStore(f"{tmp_path}/rota.db", "faults", clock, timeout=0.02)
+    scheduler = Scheduler("faults", store=store, clock=clock)
+    ran, told = [], []
+    scheduler.interval(minutes=1, id="job")(lambda run: ran.append(run.scheduled_for))
+    scheduler.listen(lambda event: told.append(event.kind), "store_down", "store_back")
+    scheduler.start()
+    other = sqlite3.connect(f"{tmp_path}/rota.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    clock.advance(seconds=45)
+    assert (told, scheduler.health().store, ran) == (["store_down"], False, [])
+    other.execute("ROLLBACK")
+    other.close()
+    clock.advance(seconds=5)
+    assert (told, scheduler.health().store, len(ran)) == (["store_down", "store_back"], True, 1)
+    scheduler.shutdown()
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own store", "shared store"])
+def test_locks_that_do_not_answer_are_down_until_they_do(caplog, shared):
+    clock = FakeClock("2026-01-01T00:00:30+00:00")
+    store, locks = FaultyStore(MemoryStore(clock), shared=shared), FaultyLocks(MemoryLocks(clock))
+    scheduler = Scheduler("faults", store=store, locks=locks, clock=clock)
+    ran, told = [], []
+    scheduler.interval(minutes=1, id="job")(lambda run: ran.append(run.scheduled_for.minute))
+    scheduler.listen(lambda event: told.append(event.kind), "store_down", "store_back")
+    scheduler.start()
+    clock.advance(minutes=1)
+    locks.down = True
+    clock.advance(minutes=1)
+    health = scheduler.health()
+    assert (told, health.store, health.locks, ran) == (["store_down"], True, False, [1])
+    assert "the locks do not answer, nothing is begun until they do" in caplog.text
+    locks.down = False
+    clock.advance(seconds=5)
+    assert (told, scheduler.health().locks, ran) == (["store_down", "store_back"], True, [1, 2])
+    scheduler.shutdown()
+
+
+def test_health_asks_store_and_locks_at_once(monkeypatch):
+    store = FaultyStore(MemoryStore(), shared=True)
+    scheduler = Scheduler("faults", store=store)
+    both_asked = threading.Barrier(2, timeout=20)
+
+    def answer(*_, **__):
+        both_asked.wait()
+        return []
+
+    monkeypatch.setattr(store, "runs", answer)
+    monkeypatch.setattr(store.locks, "release", answer)
+    health = scheduler.health()
+    assert (health.store, health.locks) == (True, True)
+
+
+def test_health_opens_a_store_that_does_not_answer_once():
+    store = FaultyStore(MemoryStore(), shared=True)
+    scheduler = Scheduler("faults", store=store)
+    with patch.object(store, "open", side_effect=StoreError("it is down")) as opened:
+        health = scheduler.health()
+    assert (health.store, health.locks, opened.call_count) == (False, False, 1)
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["deleted", "replaced"])
+def test_a_file_that_is_gone_under_a_running_scheduler_is_told_of(tmp_path, caplog, monkeypatch, is_replaced):
+    monkeypatch.setattr(sqlite_connection, "LOOK_INTERVAL", 0.0)
+    path, clock = tmp_path / "rota.db", FakeClock("2026-01-01T00:00:30+00:00")
+    scheduler = Scheduler("faults", store=SQLiteStore(path, "faults", clock), clock=clock)
+    ran = []
+    scheduler.interval(minutes=1, id="job")(lambda run: ran.append(run.scheduled_for))
+    scheduler.start()
+    clock.advance(minutes=1)
+    assert len(ran) == 1
+    for file in tmp_path.glob("rota.db*"):
+        file.rename(tmp_path / f"away-{file.name}")
+    if is_replaced:
+        another = SQLiteStore(path, "faults")
+        another.open()
+        another.close()
+    clock.advance(minutes=2)
+    health = scheduler.health()
+    assert (len(ran), health.alive, health.store) == (1, True, False)
+    assert "was deleted or replaced while it was in use" in caplog.text
+    with pytest.raises(StoreError, match="restart this process to use what is there now"):
+        scheduler.runs()
+    for file in tmp_path.glob("away-*"):
+        file.replace(tmp_path / file.name.removeprefix("away-"))
+    clock.advance(minutes=1)
+    assert scheduler.health().store
+    assert len(ran) > 1
+    scheduler.shutdown()
+
+
+def test_a_store_that_hangs_keeps_neither_shutdown_nor_other_schedulers_waiting(tmp_path):
+    store, scheduler = faulty(tmp_path)
+    let_go = threading.Event()
+    hangs = threading.Event()
+
+    def hang(original):
+        def call(*args, **kwargs):
+            if hangs.is_set():
+                let_go.wait(LONGER)
+            return original(*args, **kwargs)
+
+        return call
+
+    for name in ("claim", "due", "renew", "beat", "swap", "begin"):
+        setattr(store, name, hang(getattr(store, name)))
+    other, ran = Scheduler(shutdown_timeout=1), []
+    other.interval(seconds=1, id="job")(lambda run: ran.append(run.lateness))
+    scheduler.interval(seconds=1, id="job")(lambda: None)
+    scheduler.start()
+    other.start()
+    hangs.set()
+    ran.clear()
+    assert until(lambda: len([lateness for lateness in ran if lateness < 1]) >= 2)
+    began = time.monotonic()
+    scheduler.shutdown(timeout=1)
+    assert time.monotonic() - began < PATIENCE
+    let_go.set()
+    other.shutdown()
+
+
+@pytest.mark.parametrize("content", [b"this is no database" * 100, b"SQLite format 3\0" + b"\xff" * 4000])
+def test_a_damaged_file_is_refused_and_not_reset(tmp_path, content):
+    path = tmp_path / "rota.db"
+    path.write_bytes(content)
+    scheduler = Scheduler("faults", store=f"sqlite:///{path}")
+    scheduler.interval(seconds=1, id="job")(lambda: None)
+    with pytest.raises(BackendError, match="Nothing was reset"):
+        scheduler.start()
+    assert path.read_bytes() == content
+    assert not scheduler.health().alive
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_directory_is_told_of(tmp_path):
+    tmp_path.chmod(0o500)
+    scheduler = Scheduler("faults", store=f"sqlite:///{tmp_path}/rota.db")
+    with pytest.raises(BackendError, match="opened"):
+        scheduler.start()
+    tmp_path.chmod(0o700)
+
+
+def test_a_full_disk_begins_nothing_and_goes_on_when_there_is_room(tmp_path):
+    with Program(
+        tmp_path,
+        """
+        import resource
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        scheduler = Scheduler("full", store="sqlite:///rota.db", shutdown_timeout=3)
+
+        @scheduler.interval(seconds=1, catch_up="all")
+        def each(run):
+            note(run, "start")
+
+        def ledger_size():
+            return os.path.getsize("ledger") if os.path.exists("ledger") else 0
+
+        def wait(is_so):
+            end = time.monotonic() + 60
+            while not is_so() and time.monotonic() < end:
+                time.sleep(0.01)
+
+        scheduler.start()
+        wait(ledger_size)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize("ledger"), hard))
+        wait(lambda: scheduler._host.node.engine.performer.is_down)
+        before = ledger_size()
+        time.sleep(2)
+        say("full", ledger_size() == before, scheduler.health().alive)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        wait(lambda: ledger_size() > before + 200)
+        scheduler.shutdown()
+        say("over")
+        """,
+    ) as program:
+        assert program.end(250) == 0, program.stderr
+        assert program.lines == ["full True True", "over"], program.stderr
+        assert "Traceback" not in program.stderr
+    entries = ledger(tmp_path)
+    assert_sound(entries)
+    seconds = sorted(entry.tick[17:19] for entry in entries)
+    assert len(seconds) >= 4

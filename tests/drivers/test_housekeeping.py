@@ -1,0 +1,84 @@
+"""What an engine does besides its ticks: pruning in between them, and looking for what others have queued."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from rota import Scheduler
+from rota.core.run import RunRow
+from rota.drivers.housekeeping import PRUNE_BATCH, PRUNE_FIRST
+from rota.stores import MemoryStore
+from rota.testing import FakeClock, simulate
+
+START = "2026-03-01T00:00Z"
+
+
+class CountingStore(MemoryStore):
+    """Notes what was pruned, and when."""
+
+    def __init__(self, clock):
+        super().__init__(clock)
+        self.clock = clock
+        self.pruned = []
+
+    def prune(self, job_id, keep_from, limit=1000, exclude=()):
+        deleted = super().prune(job_id, keep_from, limit, exclude)
+        self.pruned.append((self.clock.monotonic(), deleted))
+        return deleted
+
+
+def test_a_pruning_leaves_the_engine_to_its_ticks_after_each_batch():
+    clock = FakeClock(START)
+    store = CountingStore(clock)
+    scheduler = Scheduler("shop", store=store, clock=clock)
+    scheduler.add(lambda: None, id="job")
+    scheduler.add(lambda: None, id="own", retention=timedelta(days=1))
+    scheduler.start()
+    old = 1
+    rows = [RunRow(f"{n}", "job", "run_now", "succeeded", old, old, finished_at=old) for n in range(3 * PRUNE_BATCH)]
+    store.add([*rows, RunRow("own", "own", "run_now", "succeeded", old, old, finished_at=old)])
+    clock.advance(seconds=PRUNE_FIRST)
+    scheduler.run_now("job")
+    clock.advance(seconds=1)
+    assert [run.status for run in scheduler.runs(limit=10_000)] == ["succeeded"]
+    by_turn = {}
+    for at, deleted in store.pruned:
+        by_turn[at] = by_turn.get(at, 0) + deleted
+    assert len(by_turn) == 4
+    assert max(by_turn.values()) == PRUNE_BATCH
+    scheduler.shutdown()
+
+
+def queued_elsewhere(sim, job_id, number):
+    """Runs that no node was told of."""
+    now = sim.clock.now()
+    rows = [RunRow(f"{job_id} {n}", job_id, "enqueue", "queued", now, now) for n in range(number)]
+    sim._runtime.store.add(rows)  # the store that the nodes share
+
+
+def test_runs_queued_elsewhere_are_not_hidden_by_a_backlog_of_another_executor():
+    scheduler = Scheduler("shop", max_workers=2)
+
+    async def quick():
+        pass
+
+    scheduler.add(lambda: None, id="slow")
+    scheduler.add(quick, id="quick")
+    with simulate(scheduler, start=START, nodes=2) as sim:
+        sim.takes("slow", seconds=2)
+        queued_elsewhere(sim, "slow", 2_000)
+        sim.advance(seconds=2)
+        queued_elsewhere(sim, "quick", 1)
+        sim.advance(seconds=2)
+        assert [run.status for run in sim.runs("quick")] == ["succeeded"]
+
+
+def test_as_many_runs_queued_elsewhere_are_begun_as_there_is_room_for():
+    scheduler = Scheduler("shop", max_workers=20)
+    scheduler.add(lambda: None, id="tiny")
+    with simulate(scheduler, start=START, nodes=2) as sim:
+        sim.takes("tiny", seconds=0.01)
+        sim.advance(seconds=2)
+        queued_elsewhere(sim, "tiny", 3_000)
+        sim.advance(seconds=3)
+        assert {run.status for run in sim.runs("tiny")} == {"succeeded"}

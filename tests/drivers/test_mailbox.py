@@ -1,0 +1,106 @@
+"""The engine's mailbox: nothing is lost, the order is kept, and who may wait wakes nobody."""
+
+import threading
+
+from rota.clock import SystemClock
+from rota.drivers.mailbox import SOON, Mailbox
+
+
+def sleeper(mailbox, seconds):
+    """A thread that sleeps on the mailbox, once it has begun to; and what is set when it wakes."""
+    woken = threading.Event()
+
+    def sleep():
+        mailbox.wait(seconds)
+        woken.set()
+
+    threading.Thread(target=sleep, daemon=True).start()
+    return woken
+
+
+def asleep(mailbox):
+    """Wait until somebody sleeps on it."""
+    deadline = threading.Event()
+    while mailbox._sleeps_until == float("-inf"):
+        assert not deadline.wait(0.001)
+
+
+def test_messages_are_taken_in_the_order_in_which_they_were_left():
+    mailbox = Mailbox(SystemClock())
+    mailbox.put(1)
+    mailbox.put_soon(2)
+    mailbox.put(3)
+    assert len(mailbox) == 3
+    assert list(mailbox.take()) == [1, 2, 3]
+    assert list(mailbox.take()) == []
+
+
+def test_what_is_left_while_messages_are_taken_is_there_the_next_time():
+    mailbox = Mailbox(SystemClock())
+    mailbox.put(1)
+    taken = []
+    for message in mailbox.take():
+        taken.append(message)
+        mailbox.put(message + 1)
+    assert taken == [1]
+    assert list(mailbox.take()) == [2]
+
+
+def test_who_has_mail_does_not_sleep():
+    mailbox = Mailbox(SystemClock())
+    mailbox.put_soon("an ended call")
+    mailbox.wait(1_000)
+    assert len(mailbox) == 1
+
+
+def test_a_sleeper_is_woken():
+    for put in (Mailbox.put, Mailbox.put_soon):
+        mailbox = Mailbox(SystemClock())
+        woken = sleeper(mailbox, 1_000)
+        asleep(mailbox)
+        put(mailbox, "a message")
+        assert woken.wait(60)
+
+
+class StandingClock(SystemClock):
+    """Its monotonic time does not move."""
+
+    def monotonic(self):
+        return 0.0
+
+
+def test_an_ended_call_does_not_ring_where_a_wake_up_is_near():
+    mailbox = Mailbox(StandingClock())
+    mailbox._sleeps_until = SOON  # as a sleeper leaves it
+    mailbox.put_soon("an ended call")
+    assert mailbox._bell.empty()
+    mailbox.put("a command")
+    assert not mailbox._bell.empty()
+
+
+def test_of_many_messages_to_a_sleeper_only_the_first_rings():
+    mailbox = Mailbox(StandingClock())
+    mailbox._sleeps_until = 30.0
+    for number in range(10):
+        mailbox.put_soon(number)
+    assert mailbox._bell.qsize() == 1
+
+
+def test_nothing_is_missed_when_many_threads_leave_messages_while_one_sleeps_and_takes():
+    mailbox = Mailbox(SystemClock())
+    each, threads, taken = 2_000, 4, []
+
+    def leave(name):
+        for number in range(each):
+            (mailbox.put if number % 3 == 0 else mailbox.put_soon)((name, number))
+
+    writers = [threading.Thread(target=leave, args=(name,)) for name in range(threads)]
+    for writer in writers:
+        writer.start()
+    while len(taken) < each * threads:
+        mailbox.wait(30)
+        taken += mailbox.take()
+    for writer in writers:
+        writer.join()
+    for name in range(threads):
+        assert [number for who, number in taken if who == name] == list(range(each))

@@ -1,0 +1,136 @@
+"""Opening a scheduler: what it costs the loop that it runs on, and what a forked or renamed part of it sees."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+from tests.waiting import PATIENCE
+
+from rota import Scheduler
+from rota.stores import MemoryStore
+
+
+class SlowToOpen(MemoryStore):
+    """A store that is opened only when it is let."""
+
+    def __init__(self):
+        super().__init__()
+        self.opening, self.let = threading.Event(), threading.Event()
+
+    def open(self, *, create_tables=True):
+        self.opening.set()
+        assert self.let.wait(PATIENCE)
+        super().open(create_tables=create_tables)
+
+
+def test_the_loop_is_free_while_a_store_is_opened():
+    store = SlowToOpen()
+    scheduler = Scheduler("app", store=store)
+
+    async def main():
+        entering = asyncio.ensure_future(scheduler.__aenter__())
+        assert await asyncio.to_thread(store.opening.wait, PATIENCE)
+        store.let.set()
+        await asyncio.wait_for(entering, PATIENCE)
+        assert scheduler.health().alive
+        await scheduler.__aexit__(None, None, None)
+
+    asyncio.run(main())
+    assert not scheduler.health().alive
+
+
+def test_a_start_on_a_loop_that_is_cancelled_leaves_nothing_behind():
+    store = SlowToOpen()
+    scheduler = Scheduler("app", store=store)
+
+    async def main():
+        entering = asyncio.ensure_future(scheduler.__aenter__())
+        assert await asyncio.to_thread(store.opening.wait, PATIENCE)
+        entering.cancel()
+        store.let.set()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+
+    asyncio.run(main())
+    assert not scheduler.health().alive
+    assert scheduler.start()
+    scheduler.shutdown()
+
+
+def test_hooks_hear_of_everything_once_however_often_the_store_is_opened():
+    told = []
+    scheduler = Scheduler(hooks=[told.append])
+
+    @scheduler.job(id="job")
+    def job():
+        pass
+
+    for _ in range(2):
+        scheduler.run_now(job)
+        scheduler.run_due()
+        scheduler.shutdown()
+    assert [event.kind for event in told].count("run_ended") == 2
+
+
+def test_records_show_the_present_id_of_a_renamed_job():
+    scheduler = Scheduler()
+
+    @scheduler.job(id="new", renamed_from="old")
+    def job():
+        pass
+
+    scheduler.run_now(job)
+    scheduler.run_due()
+    assert [run.job_id for run in scheduler.runs()] == ["new"]
+    scheduler.update(job, renamed_from=None)
+    assert [run.job_id for run in scheduler.runs()] == ["old"]
+    scheduler.shutdown()
+
+
+def test_a_shutdown_lets_go_of_connections_and_the_next_look_opens_them_again(tmp_path):
+    scheduler = Scheduler("app", store=f"sqlite:///{tmp_path}/rota.db")
+
+    @scheduler.job(id="job")
+    def job():
+        pass
+
+    scheduler.run_now(job)
+    scheduler.run_due()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    scheduler.shutdown()
+    assert len(list(Path("/proc/self/fd").iterdir())) < before
+    assert [run.status for run in scheduler.runs()] == ["succeeded"]
+
+
+def test_a_shutdown_of_a_scheduler_that_was_never_started_lets_go_of_connections_too(tmp_path):
+    scheduler = Scheduler("app", store=f"sqlite:///{tmp_path}/rota.db")
+    scheduler.job(id="job")(lambda: None)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    run_id = scheduler.enqueue("job")
+    assert len(list(Path("/proc/self/fd").iterdir())) > before
+    assert scheduler.shutdown().finished == ()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert scheduler.get_run(run_id).status == "queued"
+    scheduler.shutdown()
+
+
+def test_health_of_a_scheduler_that_was_never_used_asks_its_store(tmp_path):
+    missing = f"sqlite:///{tmp_path}/missing/rota.db"
+    health = Scheduler("app", store=missing).health()
+    assert (health.alive, health.store, health.locks) == (False, False, False)
+
+    present = f"sqlite:///{tmp_path}/rota.db"
+    other = Scheduler("app", store=present)
+    other.add(print, id="job")
+    other.enqueue("job", delay=60)
+    health = Scheduler("app", store=present).health()
+    assert (health.alive, health.store, health.locks, health.orphans) == (False, True, True, 1)
+
+
+def test_health_of_a_scheduler_in_memory_does_not_count_as_its_first_use():
+    scheduler = Scheduler()
+    assert scheduler.health().store
+    scheduler.configure(name="app")

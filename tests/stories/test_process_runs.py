@@ -1,0 +1,131 @@
+"""Jobs in processes, through the whole engine: their run works there as it does in a thread."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import structlog
+from tests.waiting import LONGER, PATIENCE, until
+
+from rota import Retry, Scheduler
+
+
+def works(run, path):
+    logging.getLogger("shop").warning("said through logging")
+    structlog.get_logger().info("said through structlog", number=run.attempt)
+    run.log.info("said through the run", number=1)
+    run.progress(run.attempt, 2, "half way")
+    paid = run.step("pay", pay, path)
+    if run.attempt == 1:
+        run.checkpoint["seen"] = {"deep": [1]}
+        raise ValueError("again")
+    return [run.checkpoint["seen"], paid, run.window is None, run.lease.held, os.getppid()]
+
+
+def pay(path):
+    with open(path, "a") as file:  # noqa: PTH123  # appended to, once
+        file.write("paid\n")
+    return 42
+
+
+def not_json():
+    return object()
+
+
+def waits(run):
+    while not run.cancelled:
+        time.sleep(0.01)
+    return run.cancel_reason
+
+
+def deaf():
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(LONGER)
+
+
+def dies():
+    os._exit(7)
+
+
+async def awaits(run):
+    import asyncio
+
+    await asyncio.sleep(0.01)
+    await run.checkpoint.set("a", 1)
+    logging.getLogger("shop").warning("from a coroutine")
+    return run.checkpoint["a"]
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    store = tmp_path_factory.mktemp("process") / "rota.db"
+    scheduler = Scheduler("process", store=f"sqlite:///{store}", shutdown_timeout=3)
+    retry = Retry(attempts=2, wait_initial=0.01, wait_jitter=0)
+    for func in (not_json, waits, awaits):
+        scheduler.add(func, id=func.__name__, executor="process")
+    scheduler.add(works, id="works", executor="process", retry=retry)
+    scheduler.add(deaf, id="deaf", executor="process", timeout=0.3)
+    scheduler.add(dies, id="dies", executor="process", on_crash="rerun", retry=retry)
+    scheduler.start()
+    yield scheduler
+    scheduler.shutdown()
+
+
+def ended(scheduler, run_id):
+    assert until(lambda: scheduler.get_run(run_id).finished_at is not None), scheduler.get_run(run_id)
+    return scheduler.get_run(run_id)
+
+
+def test_checkpoint_progress_step_and_log_work_in_a_child(scheduler, tmp_path):
+    path = tmp_path / "paid"
+    run = ended(scheduler, scheduler.run_now("works", kwargs={"path": str(path)}))
+    assert run.result == [{"deep": [1]}, 42, False, True, os.getpid()] or run.result[1:2] == [42]
+    assert run.result[-1] == os.getpid()
+    assert path.read_text() == "paid\n"
+    assert run.progress["note"] == "half way"
+    lines = [line["event"] for line in scheduler.logs(run.id)]
+    for said in ("said through logging", "said through structlog", "said through the run"):
+        assert lines.count(said) == 2, lines
+
+
+def test_a_result_that_is_not_json_keeps_its_reason(scheduler):
+    run = ended(scheduler, scheduler.run_now("not_json"))
+    assert (run.status, run.result) == ("succeeded", None)
+    assert "object is not JSON" in run.reason
+
+
+def test_a_cancelled_run_is_told_in_its_child(scheduler):
+    run_id = scheduler.run_now("waits")
+    assert until(lambda: scheduler.get_run(run_id).status == "running")
+    scheduler.cancel(run_id)
+    assert ended(scheduler, run_id).status in ("cancelled", "succeeded")
+
+
+def test_a_coroutine_runs_in_a_child(scheduler):
+    run = ended(scheduler, scheduler.run_now("awaits"))
+    assert (run.status, run.result) == ("succeeded", 1)
+    assert [line["event"] for line in scheduler.logs(run.id)] == ["from a coroutine"]
+
+
+def test_a_process_that_ignores_term_is_killed(scheduler):
+    began = time.monotonic()
+    run = ended(scheduler, scheduler.run_now("deaf"))
+    assert run.status == "timed_out"
+    assert time.monotonic() - began < PATIENCE
+
+
+def test_a_process_that_dies_follows_on_crash(scheduler):
+    run = ended(scheduler, scheduler.run_now("dies"))
+    assert run.status == "lost"
+    assert [attempt.outcome for attempt in run.attempts] == ["lost", "lost"]
+    assert "exited with code 7" in run.attempts[0].error
+
+
+def test_importing_the_child_starts_nothing():
+    program = "import rota.executors.child, threading; assert threading.active_count() == 1"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)

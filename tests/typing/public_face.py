@@ -1,0 +1,72 @@
+"""How a typed application uses Rota: checked by mypy and, strictly, by pyright; never run.
+
+Law: nothing here is `Any` or unknown, no decorator changes the type of a function, and each call gives what it says.
+"""
+
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import assert_type
+
+from rota import AsyncRun, Job, Jobs, Retry, Run, RunRecord, Scheduler
+from rota.testing import FakeClock, simulate
+from rota.triggers import Cron, Interval
+
+scheduler = Scheduler("billing", tz="Europe/Paris", retention=timedelta(days=7), defaults={"timeout": 60})
+
+
+@scheduler.cron("0 2 * * *", timeout=600, retry=Retry(attempts=5), overlap="queue")
+def nightly(run: Run, region: str = "eu") -> int:
+    run.checkpoint["region"] = region
+    run.log.info("working", since=run.now())
+    return run.step("count", len, region)
+
+
+@scheduler.interval(minutes=5)
+async def sync(run: AsyncRun) -> str:
+    await run.checkpoint.set("seen", 1)
+    return run.id
+
+
+@scheduler.idempotent("charge:{invoice_id}", ttl=86_400)
+def charge(invoice_id: int) -> str:
+    return str(invoice_id)
+
+
+jobs = Jobs("reports")
+
+
+@jobs.calendar(months=1, at="06:30")
+def monthly() -> None: ...
+
+
+assert_type(charge(3), str)
+assert_type(monthly(), None)
+assert_type(scheduler.add(monthly, Cron("0 3 * * *") | Interval(timedelta(hours=1)), id="also"), Job)
+assert_type(scheduler.enqueue(nightly, args=["eu"], delay=3.0, key="a"), str)
+assert_type(scheduler.runs(nightly, status="unhappy"), list[RunRecord])
+assert_type(scheduler.next_fires("nightly"), list[datetime])
+assert_type(scheduler.cancel("id"), bool)
+assert_type(scheduler.start(), bool)
+assert_type(scheduler.health().alive, bool)
+
+with simulate(scheduler, start="2026-01-01T00:00+00:00") as sim:
+    sim.advance(days=1)
+    assert_type(sim.runs(nightly), list[RunRecord])
+
+clock = FakeClock(datetime(2026, 1, 1, tzinfo=UTC))
+clock.advance(hours=1)
+
+
+# A misspelt name is an error to the type checkers; one that were not would make its ignore an unused one.
+Retry(attempt=5)  # type: ignore[call-arg]  # misspelt on purpose
+Cron("0 2 * * *", timezone="UTC")  # type: ignore[arg-type]  # the same
+Interval(minute=5)  # type: ignore[arg-type]  # the same
+scheduler.lock("invoice:42", tttl=5)  # type: ignore[call-arg]  # the same
+
+
+async def steer() -> None:
+    async with scheduler, scheduler.lock("invoice:42") as lease:
+        assert_type(lease.fence, int)
+        assert_type(await scheduler.aio.run_now(sync), str)
