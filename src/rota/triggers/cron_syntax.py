@@ -288,16 +288,17 @@ def _wrapped(field: Field, first: int, last: int, step: int, offset: int, length
     """A range that goes on at the least value when it has come to the greatest."""
     if field is DAY:
         raise _Refused(offset, length, f"{first}-{last} runs backwards: months differ in length, so write two ranges")
-    if field is WEEKDAY:
-        before = range(first, 7)  # none for 7, as Sunday is 0 from here on
-        return sum(1 << value for value in [*before, *range(last + 1)][::step])
-    return sum(1 << value for value in [*range(first, field.high + 1), *range(field.low, last + 1)][::step])
+    over = 7 if field is WEEKDAY else field.high + 1  # Sunday is 0 from here on
+    straight = _stepped(range(first, over + last - field.low + 1), step)
+    return straight & ((1 << over) - 1) | straight >> over << field.low
 
 
 def _stepped(values: range, step: int) -> int:
-    if step == 1:
-        return ((1 << len(values)) - 1) << values.start
-    return sum(1 << value for value in values[::step])
+    """Every ``step``-th of the values as bits, at a cost that no text can raise."""
+    count = -(-len(values) // step)
+    if count <= 1:
+        return count << values.start
+    return ((1 << step * count) - 1) // ((1 << step) - 1) << values.start
 
 
 def _hashed(field: Field, body: str, step: int | None, offset: int, seed: str | None) -> int:
@@ -322,6 +323,7 @@ def _hashed(field: Field, body: str, step: int | None, offset: int, seed: str | 
     return _stepped(range(low + number % min(step, size), high + 1), step)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _hash(seed: str, field: str) -> int:
     from hashlib import blake2b
 
