@@ -54,9 +54,11 @@ def install(session: nox.Session, *groups: str, pins: tuple[str, ...] = ()) -> N
 
 
 def run_pytest(session: nox.Session) -> None:
-    """Run the suite on two workers, one file at a time each, those that take longest first; pytest's own arguments
-    follow `--`."""
-    session.run("pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *session.posargs)
+    """Run the suite, each worker one file at a time, those that take longest first; pytest's own arguments follow `--`.
+
+    One worker more than there are cores: for much of the time a test waits for a server or for another process."""
+    workers = (os.cpu_count() or 1) + 1
+    session.run("pytest", "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder", *session.posargs)
 
 
 LOWEST = (
