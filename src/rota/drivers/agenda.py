@@ -25,22 +25,21 @@ if TYPE_CHECKING:
 SYNC_BATCH = 1_000
 """Jobs declared to the store in one call."""
 
-
 ASK_AGAIN = 1_000_000
-"""Microseconds after which a trigger that raised is asked again; each time that it raises it is twice as long, up to"""
+"""Microseconds after which a trigger that raised is asked again; twice as long each time that it raises again."""
 
 LONGEST_PAUSE = 60_000_000
-"""so many."""
+"""Microseconds that such a pause grows to."""
 
 
 class JobEntry:
     """A job on this node: its state in the store as last heard, and its next tick.
 
     `seen_at`: when the tick was first seen due, `None` while it lies ahead. `retired`: no longer declared here.
-    `trouble`: its trigger has raised, and is asked again later. `is_outvoted`: another node declared another trigger.
+    `is_outvoted`: another node declared another trigger.
     """
 
-    __slots__ = ("due", "is_outvoted", "job", "retired", "seen_at", "state", "tick", "trouble")
+    __slots__ = ("due", "is_outvoted", "job", "retired", "seen_at", "state", "tick")
 
     def __init__(self, job: Job, state: JobState) -> None:
         self.job = job
@@ -50,14 +49,6 @@ class JobEntry:
         self.seen_at: int | None = None
         self.retired = False
         self.is_outvoted = False
-        self.trouble: Trouble | None = None
-
-    @property
-    def late_from(self) -> int | None:
-        """From when on it is late: its next tick is due, or could not be told since."""
-        if self.trouble is not None:
-            return self.trouble.since
-        return None if self.tick is None else self.due
 
     def come_due(self, due: int, engine: Engine) -> None:
         """Its tick is due, unless it has moved meanwhile."""
