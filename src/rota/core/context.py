@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from rota.core.json_values import from_text, storable, to_text
 from rota.core.lease import Lease
-from rota.core.run import JSON, RunRow, Window, tick_key, window_of
+from rota.core.run import JSON, RunRow, Window, lateness_of, tick_key, window_of
 from rota.errors import RunCancelled, StateError
 from rota.triggers.base import from_micros
 
@@ -153,9 +153,7 @@ class _RunFacts:
     @property
     def lateness(self) -> float:
         """Seconds from the instant it was due (the tick plus its jitter, or the time asked for) to its first start."""
-        due = self._row.due if self._due is None else self._due
-        started = self._row.started_at
-        return 0.0 if started is None else max(0, started - due) / 1_000_000
+        return lateness_of(self._row, self._row.due if self._due is None else self._due)
 
     @property
     def is_catch_up(self) -> bool:

@@ -287,6 +287,11 @@ def rfc3339(micros: int) -> str:
     return from_micros(micros).isoformat().replace("+00:00", "Z")
 
 
+def lateness_of(row: RunRow, due: int) -> float:
+    """Seconds from `due`, the instant the run was due, to its first start; 0 before that."""
+    return 0.0 if row.started_at is None else max(0, row.started_at - due) / 1_000_000
+
+
 def window_of(row: RunRow) -> Window | None:
     """The row's window, or `None` for a run without one."""
     if row.window_start is None or row.window_end is None:

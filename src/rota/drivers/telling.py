@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rota.core.effects import Swap
 from rota.core.job import Job
-from rota.core.run import FINAL, RunRow, record_of, rfc3339
+from rota.core.run import FINAL, RunRow, lateness_of, record_of, rfc3339
 from rota.drivers.zone_data import zone_data
 from rota.errors import LockBackendError
 from rota.hooks.logging import logger, warn_visibly
@@ -76,8 +76,7 @@ class Teller:
         if self._listeners:
             self._tell("run_started", call.row, call.job)
         if self._informs:
-            late = max(0, (call.row.started_at or call.due) - call.due) / 1_000_000
-            self._log.info("run.started", **_facts(call.row), late_s=round(late, 3))
+            self._log.info("run.started", **_facts(call.row), late_s=round(lateness_of(call.row, call.due), 3))
 
     def run_stuck(self, call: AttemptCall) -> None:
         """An attempt has timed out and its thread does not return."""
