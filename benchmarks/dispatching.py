@@ -17,6 +17,10 @@ AHEAD = 2.0
 
 PATIENCE = 60.0
 
+WORKERS = 100
+"""Threads for jobs where a store is measured: what is claimed at once is what there are free workers for, and a round
+trip to a server, or a commit, costs as much as many runs."""
+
 
 class Counter:
     """Counts what has run, and notes when the last one had."""

@@ -11,12 +11,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.cases import Figures, case, scaled
-from benchmarks.dispatching import PATIENCE, Counter, apscheduler_jobs, due_instant, no_op, rota_scheduler
+from benchmarks.dispatching import PATIENCE, WORKERS, Counter, apscheduler_jobs, due_instant, no_op, rota_scheduler
 
 
-@case("sqlite", "rota")
+@case("sqlite", "rota", "rota 100 workers")
 def rota(scale: float, library: str) -> Figures:
-    """Claims and records durable (`synchronous=FULL`), from due to the last record."""
+    """Claims and records durable (`synchronous=FULL`), from due to the last record; with as many threads for jobs as
+    Rota starts by itself, and with as many as the servers are measured with."""
     from rota.stores import SQLiteStore
 
     count = scaled(1_000, scale)
@@ -30,7 +31,9 @@ def rota(scale: float, library: str) -> Figures:
 
     with TemporaryDirectory() as directory:
         path = str(Path(directory, "rota.db"))
-        scheduler = rota_scheduler(count, no_op, counter, due_at, store=lambda: CountingStore(path, "bench"))
+        workers = {"max_workers": WORKERS} if library.endswith("workers") else {}
+        store = {"store": lambda: CountingStore(path, "bench")}
+        scheduler = rota_scheduler(count, no_op, counter, due_at, **store, **workers)
         scheduler.start()
         counter.is_over.wait(PATIENCE)
         scheduler.shutdown(1)

@@ -14,11 +14,7 @@ from uuid import uuid4
 from tests import services
 
 from benchmarks.cases import Figures, case, scaled
-from benchmarks.dispatching import PATIENCE, Counter, apscheduler_jobs, due_instant, no_op, rota_scheduler
-
-WORKERS = 100
-"""Threads for jobs, for each library: what is claimed at once is what there are free workers for, and a round trip to a
-server costs as much as many runs."""
+from benchmarks.dispatching import PATIENCE, WORKERS, Counter, apscheduler_jobs, due_instant, no_op, rota_scheduler
 
 
 class CountingStore:
