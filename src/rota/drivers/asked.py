@@ -7,7 +7,7 @@ be right.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -26,6 +26,8 @@ def statuses(status: Statuses) -> Collection[str] | None:
     """The statuses meant: one, several, or `"unhappy"` for failed, timed_out, lost and missed."""
     if status is None:
         return None
+    if not isinstance(status, Iterable):
+        raise ConfigurationError(f"runs: status is one word or several, not {status!r}")
     named = (status,) if isinstance(status, str) else tuple(status)
     wanted: set[str] = set()
     for name in named:
