@@ -23,7 +23,7 @@ from rota.core.registration import (
     refuse_shared_claims,
     unknown_job,
 )
-from rota.drivers.configuration import DEFAULTS, Configuration, leaving_time
+from rota.drivers.configuration import DEFAULTS, Configuration, leaving_time, refuse_coroutine_hook
 from rota.errors import ConfigurationError, StateError
 from rota.executors.choose import choose_executor
 from rota.peer_words import METHOD_WORDS, SCHEDULER_WORDS
@@ -199,6 +199,7 @@ class Scheduler(Declaring):
                 raise ConfigurationError(f"listen: {kind!r} is no event; there are {', '.join(sorted(EVENT_KINDS))}")
         if not callable(fn):
             raise ConfigurationError(f"listen: a callable that takes an Event is expected, not {fn!r}")
+        refuse_coroutine_hook(fn, "listen")
         from rota.drivers.telling import Listener
 
         self._host.listeners.append(Listener(fn, kinds or None))

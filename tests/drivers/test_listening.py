@@ -1,6 +1,10 @@
 """Hooks given to the scheduler and listeners added to it hear of the same run."""
 
-from rota import Scheduler
+import functools
+
+import pytest
+
+from rota import ConfigurationError, Scheduler
 from rota.ports import Event
 
 
@@ -20,3 +24,20 @@ def test_a_listener_that_is_added_first_does_not_silence_the_hooks() -> None:
     scheduler.run_due()
     scheduler.shutdown()
     assert [who for who, kind in heard if kind == "run_ended"] == ["hook", "listener", "late listener"]
+
+
+async def told(event: Event) -> None: ...
+
+
+class Told:
+    async def __call__(self, event: Event) -> None: ...
+
+
+@pytest.mark.parametrize("hook", [told, functools.partial(told), Told()], ids=["function", "partial", "object"])
+def test_a_coroutine_is_no_hook_as_nobody_would_await_it(hook) -> None:
+    with pytest.raises(ConfigurationError, match=r"^listen: .* is a coroutine function"):
+        Scheduler().listen(hook)
+    with pytest.raises(ConfigurationError, match=r"^Scheduler: hooks: .* is a coroutine function"):
+        Scheduler(hooks=[print, hook])
+    with pytest.raises(ConfigurationError, match="is a coroutine function"):
+        Scheduler().configure(hooks=hook)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from rota.backends.urls import without_password
+from rota.core.calling import is_coroutine_function
 from rota.core.options import OPTION_NAMES, Retention, check_retention, check_values
 from rota.drivers.opening import LocksSpec, StoreSpec, settled_locks, settled_store
 from rota.drivers.settings import Settings
@@ -243,7 +244,15 @@ def _hooks(value: object) -> tuple[Hook, ...]:
     hooks = tuple(value) if isinstance(value, Iterable) else (value,)
     if not all(callable(hook) for hook in hooks):
         raise ConfigurationError(f"Scheduler: hooks are callables that take an Event, not {value!r}")
+    for hook in hooks:
+        refuse_coroutine_hook(hook, "Scheduler: hooks")
     return hooks
+
+
+def refuse_coroutine_hook(hook: object, where: str) -> None:
+    """Raise for a coroutine function: hooks have a thread and no loop, so nobody would await it."""
+    if is_coroutine_function(hook):
+        raise ConfigurationError(f"{where}: {hook!r} is a coroutine function, which nobody would await")
 
 
 def _flag(value: object) -> bool:
