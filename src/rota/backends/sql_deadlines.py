@@ -18,7 +18,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from rota.clock import SystemClock
+from rota.clock import SYSTEM
 
 SET_UP_WITHIN: Final = 120.0
 """Seconds for what has no deadline of its own: making or changing the tables."""
@@ -39,7 +39,6 @@ class Deadlines:
     """Of the connections of an engine that are at work, until when. Safe in threads."""
 
     def __init__(self) -> None:
-        self._clock = SystemClock()
         self.forget()
 
     def watch(self, engine: Engine) -> None:
@@ -60,7 +59,7 @@ class Deadlines:
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """What this thread asks in the block is to be answered in so many seconds, all in all."""
-        self._call.until = self._clock.monotonic() + seconds
+        self._call.until = SYSTEM.monotonic() + seconds
         try:
             yield
         finally:
@@ -70,12 +69,12 @@ class Deadlines:
     def is_over(self) -> bool:
         """Whether this thread's time is."""
         until: float = getattr(self._call, "until", float("inf"))
-        return self._clock.monotonic() >= until
+        return SYSTEM.monotonic() >= until
 
     def left(self, otherwise: float) -> float:
         """Seconds that this thread's call has left, or so many where it has no deadline."""
         until: float | None = getattr(self._call, "until", None)
-        return otherwise if until is None else max(0.0, until - self._clock.monotonic())
+        return otherwise if until is None else max(0.0, until - SYSTEM.monotonic())
 
     def close(self) -> None:
         """Watch no more until there is something to watch."""
@@ -94,7 +93,7 @@ class Deadlines:
         self._begin(record)
 
     def _taken(self, _: Any, record: ConnectionPoolEntry, __: Any) -> None:
-        now = self._clock.monotonic()
+        now = SYSTEM.monotonic()
         if now - record.info.get(_USED_AT, now) > LONGEST_IDLE:
             raise DisconnectionError("idle for too long")
         if _WIRE not in record.info:
@@ -102,7 +101,7 @@ class Deadlines:
         self._begin(record)
 
     def _begin(self, record: ConnectionPoolEntry) -> None:
-        until = self._clock.monotonic() + self.left(SET_UP_WITHIN)
+        until = SYSTEM.monotonic() + self.left(SET_UP_WITHIN)
         with self._changed:
             self._at_work[record] = (until, record.info[_WIRE])
             if self._thread is None:
@@ -116,7 +115,7 @@ class Deadlines:
     def _given_back(self, _: Any, record: ConnectionPoolEntry) -> None:
         with self._changed:
             self._at_work.pop(record, None)
-        record.info[_USED_AT] = self._clock.monotonic()
+        record.info[_USED_AT] = SYSTEM.monotonic()
 
     def _closed(self, _: Any, record: ConnectionPoolEntry) -> None:
         with self._changed:
@@ -128,7 +127,7 @@ class Deadlines:
     def _watch(self) -> None:
         with self._changed:
             while self._at_work:
-                now = self._clock.monotonic()
+                now = SYSTEM.monotonic()
                 for record, (until, wire) in list(self._at_work.items()):
                     if until <= now:
                         self._at_work.pop(record, None)

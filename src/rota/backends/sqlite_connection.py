@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 from rota.backends.file_systems import network_type
 from rota.backends.fork_safety import keep_fork_safe
 from rota.backends.urls import sqlite_path
-from rota.clock import SystemClock
+from rota.clock import SYSTEM
 from rota.errors import BackendError, StoreError
 
 T = TypeVar("T")
@@ -61,7 +61,6 @@ class SQLiteFile:
         self._idle: list[sqlite3.Connection] = []
         self._busy = 0
         self._is_forking = False
-        self._clock = SystemClock()
         self._identity: tuple[int, int] | None = None
         self._look_at = 0.0
         weakref.finalize(self, _close_all, self._idle)
@@ -135,7 +134,7 @@ class SQLiteFile:
     def _take(self, error: type[BackendError]) -> sqlite3.Connection:
         self._enter()
         try:
-            if self._clock.monotonic() >= self._look_at:
+            if SYSTEM.monotonic() >= self._look_at:
                 self._refuse_another(error)
             with self._gate:
                 if self._idle:
@@ -196,7 +195,7 @@ class SQLiteFile:
                 f"the SQLite file {self.path} was deleted or replaced while it was in use; what is written to the old "
                 "one is lost, so nothing is begun: restart this process to use what is there now"
             )
-        self._look_at = self._clock.monotonic() + LOOK_INTERVAL
+        self._look_at = SYSTEM.monotonic() + LOOK_INTERVAL
 
     def _found(self) -> tuple[int, int] | None:
         """Which file there is under the path: its device and its number there."""

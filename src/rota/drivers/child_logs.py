@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rota.clock import SystemClock
+from rota.clock import SYSTEM
 from rota.hooks import capture
 from rota.hooks.log_buffer import HandedOver
 from rota.hooks.logging import bind_run, unbind_run
@@ -17,14 +17,12 @@ from rota.hooks.logging import bind_run, unbind_run
 AROUND = f"{__name__}:captured"
 """What `ProcessExecutor` is given."""
 
-_clock = SystemClock()
-
 
 @contextmanager
 def captured(job_id: str, run_id: str, attempt: int, hand_over: Callable[[str], None]) -> Iterator[None]:
     """Hand the lines over that this context says, and bind the ids of the run to them."""
     capture.install()
-    bound = bind_run(job_id, run_id, attempt, HandedOver(_clock.now, run_id, hand_over))
+    bound = bind_run(job_id, run_id, attempt, HandedOver(SYSTEM.now, run_id, hand_over))
     try:
         yield
     finally:

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Final, cast
 
-from rota.clock import SystemClock
+from rota.clock import SYSTEM
 from rota.core.context import current
 from rota.core.outcome import Outcome
 from rota.errors import RunCancelled
@@ -46,7 +46,6 @@ def _clean_context() -> Context:
 
 
 _CLEAN: Final = _clean_context()
-_CLOCK: Final = SystemClock()
 
 
 class AsyncioExecutor:
@@ -114,10 +113,10 @@ class AsyncioExecutor:
             self._end_lost()
             return
         if not _is_running_here(loop):
-            deadline = _CLOCK.monotonic() + timeout
+            deadline = SYSTEM.monotonic() + timeout
             is_over.wait(timeout)
             if self._own is not None:
-                self._own.join(max(0.0, deadline - _CLOCK.monotonic()))
+                self._own.join(max(0.0, deadline - SYSTEM.monotonic()))
 
     # From any thread
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
-from rota.clock import SystemClock
+from rota.clock import SYSTEM
 from rota.core.json_values import to_text
 from rota.core.run import JSON, RunRow
 
@@ -26,7 +26,6 @@ PATIENCE: Final = 5.0
 """Seconds after which a silent parent counts as frozen, and the lease as lost: it renews the lease, or nobody does."""
 
 _STATE: Final = SimpleNamespace()
-_CLOCK: Final = SystemClock()
 
 
 class Ask(Protocol):
@@ -53,16 +52,16 @@ class ChildServices:
 
     def now(self) -> int:
         """The wall clock, in microseconds."""
-        return _CLOCK.now()
+        return SYSTEM.now()
 
     def held(self, row: RunRow) -> bool:  # noqa: ARG002  # the parent knows which run this process is at
         """Whether the parent holds the run's lease. Once it does not, it never does again."""
-        if self._is_held and _CLOCK.boottime() >= self._ask_again_at:
+        if self._is_held and SYSTEM.boottime() >= self._ask_again_at:
             try:
                 self._is_held = bool(self._ask("held", {}, PATIENCE))
             except TimeoutError:
                 self._is_held = False
-            self._ask_again_at = _CLOCK.boottime() + HELD_FOR
+            self._ask_again_at = SYSTEM.boottime() + HELD_FOR
         return self._is_held
 
     def load_values(self, row: RunRow) -> dict[str, str]:  # noqa: ARG002  # as above
@@ -84,7 +83,7 @@ class ChildServices:
         def hand_over(_: object, level: str, event: EventDict) -> EventDict:
             text = str(event.pop("event", ""))
             fields: dict[str, JSON] = {str(name): _as_json(value) for name, value in event.items()}
-            self._tell("log", {"level": level, "event": text, "at": _CLOCK.now(), "fields": fields})
+            self._tell("log", {"level": level, "event": text, "at": SYSTEM.now(), "fields": fields})
             raise structlog.DropEvent
 
         return cast(

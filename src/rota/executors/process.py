@@ -24,7 +24,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from rota.clock import SystemClock
+from rota.clock import SYSTEM
 from rota.core.json_values import NotKept, from_text
 from rota.core.outcome import RETURNED_NONE, ErrorText, Outcome
 from rota.core.run import JSON
@@ -41,8 +41,6 @@ BEAT: Final = 0.2
 
 KILL_AFTER: Final = 3.0
 """Seconds from TERM to KILL."""
-
-_CLOCK: Final = SystemClock()
 
 
 class ProcessExecutor:
@@ -96,7 +94,7 @@ class ProcessExecutor:
 
     def shutdown(self, timeout: float) -> None:
         """Take no more; TERM to what is at work, and within `timeout` seconds KILL to what is still there."""
-        deadline = _CLOCK.monotonic() + timeout
+        deadline = SYSTEM.monotonic() + timeout
         with self._mutex:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -107,9 +105,9 @@ class ProcessExecutor:
             conversation.stop("shutdown")
         grace = min(self._kill_after, timeout / 2)
         for child in children:
-            child.join(max(0.0, deadline - timeout + grace - _CLOCK.monotonic()))
+            child.join(max(0.0, deadline - timeout + grace - SYSTEM.monotonic()))
             child.kill()
-        self._threads.shutdown(max(0.0, deadline - _CLOCK.monotonic()))
+        self._threads.shutdown(max(0.0, deadline - SYSTEM.monotonic()))
 
     def kill_all(self) -> None:
         """End all child processes at once."""
@@ -218,9 +216,9 @@ class _Conversation:
         if self._stop_reason is None:
             return
         if self._kill_at is None:
-            self._kill_at = _CLOCK.monotonic() + self._kill_after
+            self._kill_at = SYSTEM.monotonic() + self._kill_after
             child.send({"op": "stop"})
-        if not child.is_ready or _CLOCK.monotonic() >= self._kill_at:
+        if not child.is_ready or SYSTEM.monotonic() >= self._kill_at:
             child.kill()
 
     def _serve(self, child: ChildProcess, message: Mapping[str, JSON]) -> None:
