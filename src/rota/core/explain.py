@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, NamedTuple, cast
 
 from rota.core.effects import JobState
-from rota.core.run import RunRow, attempts_of, rfc3339
+from rota.core.run import DEAD_LETTERS, RunRow, attempts_of, rfc3339
 from rota.core.verdict import PROCESS_GONE
 from rota.triggers.base import Trigger, from_micros
 
@@ -47,7 +47,7 @@ class Explanation:
 
 
 class NodeSpan(NamedTuple):
-    """When a node was alive, as far as its row tells, and whether the row was renewed past the instant."""
+    """When a node was alive, as far as its row tells."""
 
     id: str
     started_at: int
@@ -261,9 +261,8 @@ def _ending(row: RunRow) -> str:
 
 
 def _after_failure(row: RunRow) -> str:
-    return "replay() gives it fresh attempts." if row.status in ("failed", "timed_out", "lost") else ""
+    return "replay() gives it fresh attempts." if row.status in DEAD_LETTERS else ""
 
 
 def _say(facts: Facts, reason: str, verdict: str, evidence: Sequence[str], hint: str) -> Explanation:
-
     return Explanation(verdict, reason, tuple(evidence), hint, from_micros(facts.at))

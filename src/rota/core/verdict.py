@@ -79,14 +79,12 @@ def unjudged(row: RunRow, ended: Ended, fault: Exception) -> Swap:
     return Swap(new, row.status, row.token, streak=1, logs=ended.logs)
 
 
-def thread_returned(row: RunRow, retry_due: int | None) -> Swap:
+def thread_returned(row: RunRow, retry_due: int) -> Swap:
     """The swap for a stuck run whose thread has come back: it lets go, and goes on to its next attempt, if any."""
     new = row.copy()
     new.stuck = False
     if row.status == "running":
-        new.status = "waiting"
-        if retry_due is not None:
-            new.due = retry_due
+        new.status, new.due = "waiting", retry_due
     _let_go(new)
     return Swap(new, row.status, row.token)
 

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from rota.core.effects import JobState
+from rota.drivers.claimed_ticks import NOWHERE
 from rota.errors import LockBackendError
 from rota.ports import Claim, LockBackend
-
-NOWHERE: Final = -1
-"""A watermark that no job has: a claim from there is refused, and the refusal tells where it stands."""
 
 TRIES: Final = 5
 

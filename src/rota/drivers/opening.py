@@ -99,7 +99,6 @@ def _with_its_package(what: str, url: str) -> str:
 
 def make_store(spec: StoreSpec, namespace: str, clock: Clock) -> Store:
     """The store of a settled spec."""
-
     if spec is None:
         return stores.MemoryStore(clock)
     if isinstance(spec, str):
@@ -127,7 +126,6 @@ def _of_name(backend: Backend, name: str) -> Backend:
 
 def make_locks(spec: LocksSpec, namespace: str, clock: Clock) -> LockBackend | None:
     """The locks of a settled spec; `None`: the store's own."""
-
     if spec is None:
         return None
     if isinstance(spec, str):

@@ -151,7 +151,7 @@ class Child:
         """Ask the run to stop; it may still be on its way, its module being imported."""
         self._asked_to_stop = reason
         if self._run is not None:
-            _ask_to_stop(self._run, reason)
+            self._run._ask_to_stop(reason)  # noqa: SLF001  # a run is asked to stop by whoever calls it
 
     def _made(self, facts: Mapping[str, JSON]) -> dict[str, JSON]:
         """The call made: its result or its error."""
@@ -169,7 +169,7 @@ class Child:
         shape = shape_of(func)
         self._run = run = self._run_of(facts, is_async=shape.is_async)
         if self._asked_to_stop is not None:
-            _ask_to_stop(run, self._asked_to_stop)
+            run._ask_to_stop(self._asked_to_stop)  # noqa: SLF001  # as above
         given = cast("list[object]", facts["args"]), cast("dict[str, object]", facts["kwargs"])
         args, kwargs = shape.arguments(*given, run)
         current.set(_Alone(run))
@@ -203,12 +203,6 @@ class _Alone(NamedTuple):
     """The run of this process, as `current` wants it."""
 
     run: Run | AsyncRun
-
-
-def _ask_to_stop(run: Run | AsyncRun, reason: str) -> None:
-    """As the engine does for a run in a thread: the first reason stays."""
-    if run._cancel_reason is None:  # noqa: SLF001  # a run is asked to stop by whoever calls it
-        run._cancel_reason = reason  # noqa: SLF001  # as above
 
 
 def _flush() -> None:
