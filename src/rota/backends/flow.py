@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from rota.backends import flow_jobs, rules
-from rota.backends.rules import JobFacts
-from rota.backends.transaction import RunStanding, Transaction
-from rota.core.run import DEAD_LETTERS, OPEN, RunRow
+from rota.backends.rules import JobFacts, RunStanding
+from rota.backends.transaction import Transaction
+from rota.core.run import OPEN, RunRow
 from rota.errors import StoreError
 from rota.ports import Begin, BeginAnswer, Renewal, Swap, SwapAnswer, TickAnswer, TickClaim
 
@@ -59,7 +59,7 @@ class _Claims:
     def judge(self, ask: TickClaim) -> TickAnswer:
         job, now = flow_jobs.of(self.jobs, ask.job_id), self.moment.now
         if ask.rows and ask.rows[0].id in self.kept:
-            return TickAnswer("claimed", job.state(), now, _begun_before(ask, self.kept))
+            return TickAnswer("claimed", job.state(), now, rules.begun_before(ask.start, self.kept))
         if rules.is_outdated(job, ask):
             return TickAnswer("taken", job.state(), now)
         if not self.moment.settled:
@@ -98,11 +98,6 @@ def claim(tx: Transaction, claims: Sequence[TickClaim]) -> list[TickAnswer]:
     if batch.moved:
         tx.move_jobs(batch.moved.values())
     return answers
-
-
-def _begun_before(ask: TickClaim, kept: Mapping[str, RunRow]) -> RunRow | None:
-    row = None if ask.start is None else kept.get(ask.start.run_id)
-    return row if row is not None and ask.start is not None and rules.was_begun(row, ask.start) else None
 
 
 def add(tx: Transaction, new: Sequence[RunRow]) -> list[RunRow]:
@@ -231,7 +226,7 @@ def request_cancel(tx: Transaction, run_id: str, reason: str) -> bool:
 def discard(tx: Transaction, run_id: str) -> bool:
     """Take a dead letter off the list."""
     row = tx.runs([run_id]).get(run_id)
-    if row is None or row.status not in DEAD_LETTERS:
+    if row is None or not rules.is_dead_letter(row):
         return False
     tx.set_discarded(run_id)
     return True

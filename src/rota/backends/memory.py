@@ -132,7 +132,7 @@ class MemoryStore:
     def _claim(self, claim: TickClaim, job: MemoryJob, moment: Moment) -> TickAnswer:
         rows = self._runs.rows
         if claim.rows and claim.rows[0].id in rows:
-            return TickAnswer("claimed", job.state(), moment.now, self._begun_before(claim.start))
+            return TickAnswer("claimed", job.state(), moment.now, rules.begun_before(claim.start, rows))
         if rules.is_outdated(job, claim):
             return TickAnswer("taken", job.state(), moment.now)
         if not moment.settled:
@@ -155,10 +155,6 @@ class MemoryStore:
             else:
                 self._runs.insert(row)
         return begun
-
-    def _begun_before(self, start: Begin | None) -> RunRow | None:
-        row = None if start is None else self._runs.rows.get(start.run_id)
-        return row if row is not None and start is not None and rules.was_begun(row, start) else None
 
     def add(self, rows: Sequence[RunRow]) -> Sequence[RunRow]:
         with self._mutex:

@@ -5,7 +5,8 @@ Law: pure. A backend loads facts, asks here, and writes down what came of it, al
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from rota.backends.embedded_clock import Moment
 from rota.core.run import DEAD_LETTERS, OPEN, RunRow
@@ -24,19 +25,15 @@ _NONE_LIVE: dict[str, tuple[int, Live]] = {}
 """Shared by all jobs that have had no live run yet, and never written to: a million jobs need no dict of their own."""
 
 
-class Stands(Protocol):
-    """Where a run stands, as far as a swap of it looks: a row, or that much of one."""
+class RunStanding(NamedTuple):
+    """Where a run stands: that much of its row as a swap of it looks at, and whether its lease is over."""
 
-    @property
-    def status(self) -> str: ...
-    @property
-    def token(self) -> str | None: ...
-    @property
-    def stuck(self) -> bool: ...
-    @property
-    def cancel_requested(self) -> str | None: ...
-    @property
-    def progress(self) -> str | None: ...
+    status: str
+    token: str | None
+    stuck: bool
+    cancel_requested: str | None
+    progress: str | None
+    is_over: bool
 
 
 class JobFacts:
@@ -205,6 +202,12 @@ def was_begun(row: RunRow, ask: Begin) -> bool:
     return row.status == "running" and row.token == ask.token
 
 
+def begun_before(start: Begin | None, kept: Mapping[str, RunRow]) -> RunRow | None:
+    """The run that a claim made before has begun, if it is still at work for it."""
+    row = None if start is None else kept.get(start.run_id)
+    return row if row is not None and start is not None and was_begun(row, start) else None
+
+
 def is_busy(row: RunRow, facts: JobFacts, ask: Begin, working: int, in_lane: int) -> bool:
     """Whether a limit forbids to begin it now; `working` and `in_lane` are the runs of its job and lane at work."""
     if ask.job_limit is not None and working >= ask.job_limit:
@@ -237,27 +240,23 @@ def take(row: RunRow, ask: Begin, fence: int, now: int) -> None:
     row.cancel_requested = None
 
 
-def is_held(row: Stands) -> bool:
+def is_held(row: RunRow | RunStanding) -> bool:
     """Whether somebody is at work on it: running, or its thread has not returned."""
     return row.stuck or row.status == "running"
 
 
-def settle_lease(row: RunRow) -> None:
-    """A row that nobody is at work on any more has no holder."""
-    if not row.stuck and row.status != "running":
-        row.token = None
-
-
-def settle_swap(new: RunRow, old: Stands) -> None:
-    """Make `new` what is to be kept in the place of `old`: progress is noted by `set_progress` alone, and a cancel that
-    was asked for before the attempt ended ends the run before the next."""
-    settle_lease(new)
+def settle_swap(new: RunRow, old: RunRow | RunStanding) -> None:
+    """Make `new` what is to be kept in the place of `old`: a row that nobody is at work on any more has no holder,
+    progress is noted by `set_progress` alone, and a cancel that was asked for before the attempt ended ends the run
+    before the next."""
+    if not new.stuck and new.status != "running":
+        new.token = None
     new.progress = old.progress
     if old.status == "running" and new.status in IN_QUEUE:
         new.cancel_requested = old.cancel_requested
 
 
-def may_be_swapped(old: Stands, swap: Swap, is_over: bool) -> bool:
+def may_be_swapped(old: RunRow | RunStanding, swap: Swap, is_over: bool) -> bool:
     """Whether the row is still as the swap expects it; `is_over`: its lease has run out."""
     if old.status != swap.status or old.token != swap.token:
         return False

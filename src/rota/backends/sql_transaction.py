@@ -14,11 +14,11 @@ from sqlalchemy import Connection, Executable
 from rota.backends import rules
 from rota.backends import sql_statements as sql
 from rota.backends.embedded_clock import Moment
-from rota.backends.rules import JobFacts
+from rota.backends.rules import JobFacts, RunStanding
 from rota.backends.sql_batches import Batch, Statement
 from rota.backends.sql_connection import can_send_at_once, send, send_at_once
 from rota.backends.sql_tables import escaped, key_hash, unescaped
-from rota.backends.transaction import Ended, RunStanding
+from rota.backends.transaction import Ended
 from rota.core.run import RunRow
 from rota.ports import Live, NodeRow
 

@@ -13,8 +13,8 @@ from typing import Any
 from rota.backends import rules
 from rota.backends import sqlite_statements as sql
 from rota.backends.embedded_clock import Moment
-from rota.backends.rules import JobFacts
-from rota.backends.transaction import Ended, RunStanding
+from rota.backends.rules import JobFacts, RunStanding
+from rota.backends.transaction import Ended
 from rota.core.run import RunRow
 from rota.ports import Live, NodeRow
 

@@ -9,10 +9,10 @@ or runs it is about, wherever a statement costs a round trip.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from rota.backends.embedded_clock import Moment
-from rota.backends.rules import JobFacts
+from rota.backends.rules import JobFacts, RunStanding
 from rota.core.run import RunRow
 from rota.ports import NodeRow
 
@@ -20,17 +20,6 @@ T = TypeVar("T")
 
 Ended = tuple[str, str]
 """The id and the status of a run that has ended."""
-
-
-class RunStanding(NamedTuple):
-    """Where a run stands (`rules.Stands`), and whether its lease is over."""
-
-    status: str
-    token: str | None
-    stuck: bool
-    cancel_requested: str | None
-    progress: str | None
-    is_over: bool
 
 
 class Transaction(Protocol):
