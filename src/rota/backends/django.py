@@ -139,8 +139,8 @@ class DjangoStore(TransactionalStore):
 
     def _keep_in(self, namespace: str) -> None:
         """Work in that namespace from now on."""
-        locks = TransactionalLocks(DjangoSpace(self._database, namespace, self._clock, LockBackendError))
-        super().__init__(DjangoSpace(self._database, namespace, self._clock, StoreError), locks)
+        self._space = DjangoSpace(self._database, namespace, self._clock, StoreError)
+        self._locks = TransactionalLocks(DjangoSpace(self._database, namespace, self._clock, LockBackendError))
 
     def follow_clock(self, clock: Clock) -> bool:
         """Go by the clock of a scheduler, where the database is a file; a server has its own."""
@@ -163,7 +163,7 @@ class DjangoLocks(Namespaced, TransactionalLocks):
 
     def _keep_in(self, namespace: str) -> None:
         """Work in that namespace from now on."""
-        super().__init__(DjangoSpace(self._database, namespace, self._clock, LockBackendError))
+        self._space = DjangoSpace(self._database, namespace, self._clock, LockBackendError)
 
     def follow_clock(self, clock: Clock) -> bool:
         """Go by the clock of a scheduler, where the database is a file; a server has its own."""

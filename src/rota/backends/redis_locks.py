@@ -70,7 +70,7 @@ class RedisLocks(Namespaced, SpaceLocks):
 
     def _keep_in(self, namespace: str) -> None:
         """Work in that namespace from now on."""
-        super().__init__(RedisSpace(self._server, namespace, LockBackendError, keeps_history=False))
+        self._space = RedisSpace(self._server, namespace, LockBackendError, keeps_history=False)
 
 
 def micros(seconds: float) -> bytes:

@@ -25,5 +25,5 @@ class SQLStore(TransactionalStore):
 
     def _keep_in(self, namespace: str) -> None:
         """Work in that namespace from now on."""
-        locks = TransactionalLocks(SQLSpace(self._database, namespace, LockBackendError))
-        super().__init__(SQLSpace(self._database, namespace, StoreError), locks)
+        self._space = SQLSpace(self._database, namespace, StoreError)
+        self._locks = TransactionalLocks(SQLSpace(self._database, namespace, LockBackendError))

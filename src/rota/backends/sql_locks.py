@@ -26,4 +26,4 @@ class SQLLocks(Namespaced, TransactionalLocks):
 
     def _keep_in(self, namespace: str) -> None:
         """Work in that namespace from now on."""
-        super().__init__(SQLSpace(self._database, namespace, LockBackendError))
+        self._space = SQLSpace(self._database, namespace, LockBackendError)

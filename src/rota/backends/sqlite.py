@@ -35,9 +35,8 @@ class SQLiteStore(TransactionalStore):
 
     def _keep_in(self, namespace: str) -> None:
         """Work in that namespace from now on."""
-        self._part = SQLiteSpace(self._file, namespace, self._clock, StoreError)
-        locks = TransactionalLocks(SQLiteSpace(self._file, namespace, self._clock, LockBackendError))
-        super().__init__(self._part, locks)
+        self._space = self._part = SQLiteSpace(self._file, namespace, self._clock, StoreError)
+        self._locks = TransactionalLocks(SQLiteSpace(self._file, namespace, self._clock, LockBackendError))
 
     def follow_clock(self, clock: Clock) -> bool:
         """Go by the clock of a scheduler, if none was given."""

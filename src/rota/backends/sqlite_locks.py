@@ -35,7 +35,7 @@ class SQLiteLocks(Namespaced, TransactionalLocks):
 
     def _keep_in(self, namespace: str) -> None:
         """Work in that namespace from now on."""
-        super().__init__(SQLiteSpace(self._file, namespace, self._clock, LockBackendError))
+        self._space = SQLiteSpace(self._file, namespace, self._clock, LockBackendError)
 
     def follow_clock(self, clock: Clock) -> bool:
         """Go by the clock of a scheduler, if none was given."""

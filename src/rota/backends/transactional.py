@@ -30,11 +30,10 @@ from rota.ports import (
 
 
 class TransactionalStore(Namespaced):
-    """Keeps everything in the tables of `space`; `locks` are those of the same namespace."""
+    """Keeps everything in the tables of a space; its locks are those of the same namespace."""
 
-    def __init__(self, space: Space[Transaction], locks: LockBackend) -> None:
-        self._space = space
-        self._locks = locks
+    _space: Space[Transaction]
+    _locks: LockBackend
 
     @property
     def shared(self) -> bool:
