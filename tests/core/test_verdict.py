@@ -8,7 +8,7 @@ import pytest
 
 from rota import GiveUp, Retry, RetryAfter, RunCancelled, Snooze
 from rota.core.options import make_options
-from rota.core.outcome import ErrorText, Outcome
+from rota.core.outcome import ErrorText, NotBegun, Outcome
 from rota.core.run import RunRow, record_of
 from rota.core.verdict import Ended, died, ended_unstarted, handed_back, judge, reopened, thread_returned
 
@@ -90,6 +90,27 @@ def told(swap):
             {"cancel_reason": "shutdown"},
             ("queued", "interrupted", 0, 0, "shutdown"),
             id="stopped itself at a shutdown",
+        ),
+        pytest.param(
+            raised(RunCancelled("shutdown")),
+            STEADY,
+            {},
+            ("cancelled", "cancelled", 1, None, "shutdown"),
+            id="stopped itself as at a shutdown, unasked",
+        ),
+        pytest.param(
+            raised(NotBegun("shutdown")),
+            {},
+            {},
+            ("queued", "interrupted", 0, 0, "shutdown"),
+            id="never begun",
+        ),
+        pytest.param(
+            raised(RunCancelled("lease_lost")),
+            {},
+            {},
+            ("queued", "interrupted", 0, 0, "lease_lost"),
+            id="stopped itself before its driver saw that its lease was lost",
         ),
         pytest.param(
             raised(RunCancelled("lease_lost")),

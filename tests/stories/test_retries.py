@@ -250,10 +250,11 @@ def test_a_waiting_run_that_is_cancelled_ends_at_once(world):
     assert [r.status for r in world.runs()] == ["cancelled", "cancelled"]
 
 
-def test_a_run_that_stops_itself_unasked_is_cancelled(world):
+@pytest.mark.parametrize("reason", ["cancel", "shutdown", "out of stock"])
+def test_a_run_that_stops_itself_unasked_is_cancelled(world, reason):
     @world.scheduler.job(retry=STEADY)
     def job():
-        raise RunCancelled
+        raise RunCancelled(reason)
 
     assert ran(world, job).status == "cancelled"
 

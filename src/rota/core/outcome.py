@@ -8,6 +8,8 @@ from __future__ import annotations
 import traceback
 from typing import NamedTuple
 
+from rota.errors import RunCancelled
+
 TRACEBACK_LIMIT = 16_000
 ERROR_LIMIT = 2_000
 
@@ -36,6 +38,10 @@ class Outcome(NamedTuple):
 
 
 RETURNED_NONE = Outcome()
+
+
+class NotBegun(RunCancelled):
+    """The error of a call whose function was never called."""
 
 
 def describe(outcome: Outcome) -> ErrorText | None:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from rota.core.effects import Swap
 from rota.core.json_values import result_text, to_text
 from rota.core.options import JobOptions
-from rota.core.outcome import ErrorText, Outcome, describe, message_of
+from rota.core.outcome import ErrorText, NotBegun, Outcome, describe, message_of
 from rota.core.run import DEAD_LETTERS, FINAL, RunRow, attempts_of
 from rota.errors import Answer, RetryAfter, RunCancelled, RunTimeout, Snooze
 
@@ -172,10 +172,15 @@ def _unless_cancelled(verdict: _Verdict, why: str | None) -> _Verdict:
 
 
 def _stopped(options: JobOptions, row: RunRow, ended: Ended) -> _Verdict:
-    """Of an attempt that stopped itself at a safe point, or was stopped by force."""
+    """Of an attempt that stopped itself at a safe point, or was stopped by force.
+
+    One that nobody asked to stop is cancelled, whatever reason it gives: begun again at once, it would stop again,
+    without end. That its lease is lost it may see before its driver does.
+    """
     error, forced = ended.outcome.error, ended.outcome.forced
     why = ended.cancel_reason or (message_of(error) if isinstance(error, RunCancelled) else None)
-    if why in _STOPPED_BY_HAND or not (forced or why in _GOES_ON):
+    was_asked = ended.cancel_reason is not None or isinstance(error, NotBegun) or why == "lease_lost"
+    if why in _STOPPED_BY_HAND or not (forced or (was_asked and why in _GOES_ON)):
         return _Verdict("cancelled", "cancelled", reason=why or "cancel")
     if not forced:
         return _Verdict("interrupted", "queued", 0, ended.at, why or "")

@@ -10,8 +10,7 @@ import logging
 from collections.abc import Iterable
 from typing import Protocol
 
-from rota.core.outcome import Outcome
-from rota.errors import RunCancelled
+from rota.core.outcome import NotBegun, Outcome
 
 _log = logging.getLogger("rota")
 
@@ -32,7 +31,7 @@ def end(call: Reporting, outcome: Outcome) -> None:
 
 def not_begun(why: str) -> Outcome:
     """The outcome of a call whose function was never called because the executor, or its process, is ending."""
-    error = RunCancelled("shutdown")
+    error = NotBegun("shutdown")
     error.add_note(why)
     return Outcome(error=error)
 

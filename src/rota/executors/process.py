@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from rota.clock import SYSTEM
 from rota.core.json_values import NotKept, from_text
-from rota.core.outcome import RETURNED_NONE, ErrorText, Outcome
+from rota.core.outcome import RETURNED_NONE, ErrorText, NotBegun, Outcome
 from rota.core.run import JSON
 from rota.errors import RunCancelled
 from rota.executors.child_process import ChildProcess, how_it_ended
@@ -129,7 +129,7 @@ class ProcessExecutor:
 
     def _start(self) -> ChildProcess:
         if self._closed:
-            raise RunCancelled("shutdown")
+            raise NotBegun("shutdown")
         child = ChildProcess(self._name, self._around)
         with self._mutex:
             self._children.add(child)
