@@ -47,7 +47,7 @@ class AwaitableScheduler:
         args: Sequence[object] = (),
         kwargs: Mapping[str, object] | None = None,
         delay: float | timedelta | None = None,
-        at: datetime | None = None,
+        at: datetime | str | None = None,
         key: str | None = None,
     ) -> str:
         """See `Scheduler.enqueue`."""
@@ -56,8 +56,8 @@ class AwaitableScheduler:
     async def backfill(
         self,
         job: JobLike,
-        start: datetime,
-        end: datetime,
+        start: datetime | str,
+        end: datetime | str,
         *,
         only: BackfillOnly = "unsucceeded",
         max_running: int = 1,
@@ -93,7 +93,12 @@ class AwaitableScheduler:
         return await to_thread(self._scheduler.discard, run_id)
 
     async def runs(
-        self, job: JobLike | None = None, *, status: Statuses = None, limit: int = 100, before: datetime | None = None
+        self,
+        job: JobLike | None = None,
+        *,
+        status: Statuses = None,
+        limit: int = 100,
+        before: datetime | str | None = None,
     ) -> list[RunRecord]:
         """See `Scheduler.runs`."""
         return await to_thread(self._scheduler.runs, job, status=status, limit=limit, before=before)
@@ -106,11 +111,11 @@ class AwaitableScheduler:
         """See `Scheduler.logs`."""
         return await to_thread(self._scheduler.logs, run_id)
 
-    async def next_fires(self, job: JobLike, n: int = 5, after: datetime | None = None) -> list[datetime]:
+    async def next_fires(self, job: JobLike, n: int = 5, after: datetime | str | None = None) -> list[datetime]:
         """See `Scheduler.next_fires`."""
         return await to_thread(self._scheduler.next_fires, job, n, after)
 
-    async def explain(self, job: JobLike, at: datetime | None = None) -> Explanation:
+    async def explain(self, job: JobLike, at: datetime | str | None = None) -> Explanation:
         """See `Scheduler.explain`."""
         return await to_thread(self._scheduler.explain, job, at)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from inspect import signature
 
 import pytest
 from tests.stories.worlds import START, at, minutes
 
 from rota import ConfigurationError, Jobs, Scheduler, StateError, UnknownJobError
+from rota.awaitable import AwaitableScheduler
 from rota.errors import StoreError
 from rota.stores import MemoryStore
 from rota.testing import FakeClock, FaultyStore, simulate
@@ -367,6 +369,12 @@ def test_the_awaitable_twins_do_the_same(world):
         assert (await aio.health()).store
 
     asyncio.run(rest())
+
+
+def test_an_awaitable_twin_takes_what_its_call_takes():
+    twins = [name for name in vars(AwaitableScheduler) if not name.startswith("_")]
+    for name in twins:
+        assert signature(getattr(AwaitableScheduler, name)) == signature(getattr(Scheduler, name)), name
 
 
 @ONE

@@ -6,7 +6,7 @@ Law: nothing here is `Any` or unknown, no decorator changes the type of a functi
 # pyright: strict, reportUnnecessaryTypeIgnoreComment=true
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import assert_type
 
 from rota import AsyncRun, Job, Jobs, Retry, Run, RunRecord, Scheduler
@@ -41,6 +41,14 @@ jobs = Jobs("reports")
 def monthly() -> None: ...
 
 
+@jobs.calendar(weeks=2, at=time(6, 30), anchor="2026-01-05", tags={"money"})
+def fortnightly() -> None: ...
+
+
+@jobs.interval(hours=1, anchor="2026-01-01T00:30+01:00")
+def hourly() -> None: ...
+
+
 assert_type(charge(3), str)
 assert_type(monthly(), None)
 assert_type(scheduler.add(monthly, Cron("0 3 * * *") | Interval(timedelta(hours=1)), id="also"), Job)
@@ -70,3 +78,4 @@ async def steer() -> None:
     async with scheduler, scheduler.lock("invoice:42") as lease:
         assert_type(lease.fence, int)
         assert_type(await scheduler.aio.run_now(sync), str)
+        assert_type(await scheduler.aio.runs(sync, before="2026-01-01T00:00Z"), list[RunRecord])

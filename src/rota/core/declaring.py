@@ -6,7 +6,7 @@ Law: a decorator returns the function unchanged. What a call means is in `regist
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 from zoneinfo import ZoneInfo
 
@@ -43,7 +43,7 @@ class Options(TypedDict, total=False):
     kwargs: Mapping[str, Any]
     on_crash: str | None
     pause_after_failures: int | None
-    tags: tuple[str, ...] | list[str]
+    tags: tuple[str, ...] | list[str] | set[str] | frozenset[str]
     retention: timedelta | Mapping[str, timedelta] | None
     renamed_from: str | None
 
@@ -99,7 +99,7 @@ class Declaring:
         hours: float = 0,
         minutes: float = 0,
         seconds: float = 0,
-        anchor: datetime | None = None,
+        anchor: datetime | str | None = None,
         id: str | None = None,
         **options: Unpack[Options],
     ) -> Callable[[Function], Function]:
@@ -119,8 +119,8 @@ class Declaring:
         months: int = 0,
         weeks: int = 0,
         days: int = 0,
-        at: str = "00:00",
-        anchor: date | None = None,
+        at: str | time = "00:00",
+        anchor: date | str | None = None,
         month_end: str = "clamp",
         dst_gap: str | None = None,
         dst_fold: str | None = None,
