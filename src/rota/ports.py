@@ -268,8 +268,8 @@ class Store(Protocol):
 
         A job not seen before starts with `first_seen` and `watermark` at the store's clock; one whose signature has
         changed gets its watermark moved up to the store's clock. `renamed_from`: the state is that of the earlier id,
-        under which it stays; the store remembers the pair, and when the new id is later declared without it, it starts
-        from a copy of the earlier state.
+        under which it stays; the store remembers the pair, and when the new id is later declared without it, or is
+        itself an earlier id of which no state is known, it starts from a copy of the earlier state.
         """
         ...
 

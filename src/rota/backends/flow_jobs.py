@@ -25,10 +25,10 @@ def of(jobs: Mapping[str, JobFacts], job_id: str) -> JobFacts:
 def sync(tx: Transaction, seen_jobs: Sequence[JobSeen]) -> list[JobState]:
     """Declare jobs; their states, in order."""
     tx.alone()
-    renames = tx.renames(seen.job_id for seen in seen_jobs)
-    ids = {seen.job_id for seen in seen_jobs} | set(renames.values())
+    ids = {seen.job_id for seen in seen_jobs}
     ids |= {seen.renamed_from for seen in seen_jobs if seen.renamed_from is not None}
-    jobs = tx.jobs(ids)
+    renames = tx.renames(ids)
+    jobs = tx.jobs(ids | set(renames.values()))
     before = {job_id: _kept(facts) for job_id, facts in jobs.items()}
     states = [_sync_one(tx, seen, jobs, renames).state() for seen in seen_jobs]
     changed = [facts for job_id, facts in jobs.items() if before.get(job_id) != _kept(facts)]
@@ -39,15 +39,14 @@ def sync(tx: Transaction, seen_jobs: Sequence[JobSeen]) -> list[JobState]:
 
 def _sync_one(tx: Transaction, seen: JobSeen, jobs: dict[str, JobFacts], renames: dict[str, str]) -> JobFacts:
     job_id = seen.renamed_from or seen.job_id
-    if seen.renamed_from is not None:
-        if renames.get(seen.job_id) != seen.renamed_from:
-            renames[seen.job_id] = seen.renamed_from
-            tx.set_rename(seen.job_id, seen.renamed_from)
-    elif seen.job_id in renames:
-        earlier = jobs.get(renames.pop(seen.job_id))
-        tx.delete_rename(seen.job_id)
+    own = jobs.get(job_id)
+    if seen.renamed_from is not None and renames.get(seen.job_id) != seen.renamed_from:
+        renames[seen.job_id] = seen.renamed_from
+        tx.set_rename(seen.job_id, seen.renamed_from)
+    if job_id in renames and (seen.renamed_from is None or own is None):
+        earlier = jobs.get(renames.pop(job_id))
+        tx.delete_rename(job_id)
         if earlier is not None:
-            own = jobs.get(job_id)
             target = jobs[job_id] = own or rules.first_sight(seen, job_id, tx.moment)
             rules.carry_over(own, earlier, target)
     if job_id not in jobs:

@@ -13,12 +13,12 @@ from rota.ports import JobSeen
 
 def sync(runs: MemoryRuns, earlier_ids: dict[str, str], seen: JobSeen, moment: Moment) -> MemoryJob:
     """The job under which the declared one goes; `earlier_ids` remembers who is named otherwise, for a while."""
+    job_id = seen.renamed_from or seen.job_id
     if seen.renamed_from is not None:
         earlier_ids[seen.job_id] = seen.renamed_from
-        job = _declared(runs, seen, seen.renamed_from, moment)
-    else:
-        _take_over(runs, earlier_ids.pop(seen.job_id, None), seen.job_id)
-        job = _declared(runs, seen, seen.job_id, moment)
+    if seen.renamed_from is None or not runs.job(job_id).declared:
+        _take_over(runs, earlier_ids.pop(job_id, None), job_id)
+    job = _declared(runs, seen, job_id, moment)
     rules.see_signature(job, seen, moment)
     return job
 

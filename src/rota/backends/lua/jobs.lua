@@ -24,19 +24,18 @@ local renames, dropped = space .. 'renames', {}
 local function declare(text)
   local id, signature, renamed_from = match(text, '^(.-),\n(.-),\n(.*)$')
   local name = renamed_from ~= 'null' and renamed_from or id
-  local earlier_id = call('HGET', renames, id)
+  local earlier_id = call('HGET', renames, name)
   load_jobs({ name, earlier_id or name })
   local job = jobs[name]
-  if renamed_from ~= 'null' then
-    if earlier_id ~= renamed_from then
-      call('HSET', renames, id, renamed_from)
-    end
-  elseif earlier_id then
+  if renamed_from ~= 'null' and call('HGET', renames, id) ~= renamed_from then
+    call('HSET', renames, id, renamed_from)
+  end
+  if earlier_id and (renamed_from == 'null' or not is_declared(job)) then
     if is_declared(jobs[earlier_id]) then
       carry_over(jobs[earlier_id], job)
       touch(job, name)
     end
-    dropped[#dropped + 1] = id
+    dropped[#dropped + 1] = name
   end
   if not is_declared(job) then
     job[SIGNATURE], job[FIRST_SEEN], job[WATERMARK] = signature, instant, instant

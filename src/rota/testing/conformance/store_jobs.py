@@ -63,6 +63,23 @@ class StoreJobs(StoreCase):
         self.claimed(old, old.watermark + SECOND)
         assert self.store.sync_jobs([JobSeen("new", "signature")])[0].watermark == moved.watermark
 
+    def test_a_job_renamed_twice_goes_on_where_it_stood(self) -> None:
+        state = self.declared("first")
+        self.store.sync_jobs([JobSeen("second", "signature", "first")])
+        self.claimed(state, state.watermark + 60 * SECOND, counts=1)
+        self.store.pause("first", "why")
+        first = self.store.job_states(["first"])[0]
+        assert first is not None
+        for _ in range(2):
+            assert self.store.sync_jobs([JobSeen("third", "signature", "second")]) == [first._replace(job_id="second")]
+        assert self.store.sync_jobs([JobSeen("third", "signature")]) == [first._replace(job_id="third")]
+
+    def test_jobs_that_exchange_their_ids_keep_their_states(self) -> None:
+        one, other = self.declared("one"), self.declared("other", since=60.0)
+        swapped = [JobSeen("one", "signature", "other"), JobSeen("other", "signature", "one")]
+        for _ in range(2):
+            assert self.store.sync_jobs(swapped) == [other, one]
+
     def test_a_job_declared_before_and_after_its_earlier_id_only_moves_on(self) -> None:
         self.declared("new")
         state = self.declared("old")
