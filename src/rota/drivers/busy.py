@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rota.core.effects import Begin
 
 if TYPE_CHECKING:
-    from rota.drivers.engine import ParkedRun
+    from rota.drivers.backlog import ParkedRun
 
 
 class Limit(NamedTuple):

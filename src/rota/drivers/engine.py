@@ -14,10 +14,8 @@ Whatever else raises is a fault of ours: it is logged, and the loop goes on with
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
-from itertools import chain, islice
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from rota.core.job import Job
 from rota.core.lifecycle import Holder
@@ -25,6 +23,7 @@ from rota.core.run import RunRow
 from rota.core.timeline import Timeline
 from rota.drivers.agenda import Agenda, JobEntry
 from rota.drivers.attempts import Attempts
+from rota.drivers.backlog import Backlog, ParkedRun, Ready
 from rota.drivers.calls import AttemptCall
 from rota.drivers.guarded_executors import GuardedExecutors
 from rota.drivers.housekeeping import Housekeeping
@@ -58,76 +57,6 @@ class DueItem(Protocol):
         ...
 
 
-class ParkedRun:
-    """A queued or waiting run that this node knows of; any node that declares its job may begin it."""
-
-    __slots__ = ("row",)
-
-    def __init__(self, row: RunRow) -> None:
-        self.row = row
-
-    def come_due(self, _due: int, engine: Engine) -> None:
-        """It may begin now, unless it was begun or ended meanwhile, or its job is not declared here any more."""
-        job = None if self.is_gone(_due, engine) else engine.job_of(self)
-        if job is not None:
-            engine.ready(job.executor, self, last=self.row.origin == "backfill")
-
-    def ask_again(self, engine: Engine) -> None:
-        """It had come due, and there was no place for it: now there may be, before those that come due after it."""
-        job = None if self.is_gone(0, engine) else engine.job_of(self)
-        if job is not None:
-            engine.ready(job.executor, self, last=self.row.origin == "backfill", again=True)
-
-    def is_gone(self, _due: int, engine: Engine) -> bool:
-        """Whether it was begun or ended."""
-        return engine.parked.get(self.row.id) is not self
-
-
-Ready: TypeAlias = JobEntry | ParkedRun
-
-
-class Lane:
-    """What is ready for one executor, in order: what asks again before what is new, backfills after everything else."""
-
-    __slots__ = ("again", "first", "last", "last_again")
-
-    def __init__(self) -> None:
-        self.again: deque[Ready] = deque()
-        self.first: deque[Ready] = deque()
-        self.last_again: deque[Ready] = deque()
-        self.last: deque[Ready] = deque()
-
-    def __bool__(self) -> bool:
-        """Whether anything is ready."""
-        return bool(self.first or self.last or self.again or self.last_again)
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.last) + len(self.again) + len(self.last_again)
-
-    def holds_runs(self, number: int) -> bool:
-        """Whether so many of its items are runs; the others are ticks."""
-        if len(self) < number:
-            return False
-        items = chain(self.again, self.first, self.last_again, self.last)
-        return sum(1 for _ in islice((item for item in items if isinstance(item, ParkedRun)), number)) == number
-
-    def put(self, item: Ready, *, last: bool, again: bool) -> None:
-        """One more."""
-        if last:
-            (self.last_again if again else self.last).append(item)
-        else:
-            (self.again if again else self.first).append(item)
-
-    def take(self) -> Ready | None:
-        """The next one, or `None`."""
-        waiting = self.again or self.first or self.last_again or self.last
-        return waiting.popleft() if waiting else None
-
-    def drop_ticks(self) -> None:
-        """Take the ticks out; who drops them re-arms their jobs."""
-        self.first = deque(item for item in self.first if isinstance(item, ParkedRun))
-
-
 class Engine:
     """Jobs, runs at work and what comes next, of one node."""
 
@@ -153,7 +82,7 @@ class Engine:
         self.mailbox: Mailbox[AttemptCall | Callable[[], None] | None] = Mailbox(clock)
         self.timeline: Timeline[DueItem] = Timeline()
         self.deadlines: Timeline[DueItem] = Timeline()
-        self.lanes: dict[str, Lane] = {}
+        self.backlogs: dict[str, Backlog] = {}
         self.parked: dict[str, ParkedRun] = {}
         self.draining = False
         self._round = ROUND if store.shared else SMALL_ROUND
@@ -185,7 +114,7 @@ class Engine:
             for due, item in self.deadlines.pop_due(self.services.monotonic()):
                 self._come_due(due, item)
         while self._drain() | self._fill() | self.performer.flush():
-            if not self.mailbox and not any(self.lanes.values()):
+            if not self.mailbox and not any(self.backlogs.values()):
                 break  # what was performed has brought nothing new
             self.read_clock()
             self._notice_step()  # the store may have taken long to answer, and the clock been set meanwhile
@@ -249,10 +178,10 @@ class Engine:
 
     def ready(self, executor: str, item: Ready, *, last: bool = False, again: bool = False) -> None:
         """Let an item wait for a free worker; `again`: it has waited before those that do now."""
-        lane = self.lanes.get(executor)
-        if lane is None:
-            lane = self.lanes[executor] = Lane()
-        lane.put(item, last=last, again=again)
+        backlog = self.backlogs.get(executor)
+        if backlog is None:
+            backlog = self.backlogs[executor] = Backlog()
+        backlog.put(item, last=last, again=again)
 
     def park(self, row: RunRow) -> None:
         """Begin a queued or waiting run when it is due, if this node knows its job."""
@@ -301,7 +230,7 @@ class Engine:
             not self.attempts.working
             and not self.has_mail
             and not self.performer.pending
-            and not any(self.lanes.values())
+            and not any(self.backlogs.values())
         )
 
     def _come_due(self, due: int, item: DueItem) -> None:
@@ -339,15 +268,15 @@ class Engine:
         if self.draining or self.performer.is_down:
             return False
         moved = False
-        for name, lane in self.lanes.items():
-            if lane:
-                moved |= self._fill_lane(lane, min(self.guarded.capacity(name), self._round))
+        for name, backlog in self.backlogs.items():
+            if backlog:
+                moved |= self._fill_from(backlog, min(self.guarded.capacity(name), self._round))
         return moved
 
-    def _fill_lane(self, lane: Lane, room: int) -> bool:
+    def _fill_from(self, backlog: Backlog, room: int) -> bool:
         moved = False
         while room > 0:
-            item = lane.take()
+            item = backlog.take()
             if item is None:
                 break
             moved = True
@@ -380,8 +309,8 @@ class Engine:
                 step_s=stepped / 1_000_000,
             )
             self._set_right(stepped)
-            for lane in self.lanes.values():
-                lane.drop_ticks()
+            for backlog in self.backlogs.values():
+                backlog.drop_ticks()
             self.agenda.rearm_all()
 
     def _set_right(self, stepped: int) -> None:

@@ -16,13 +16,14 @@ from rota.drivers.settings import POLL_INTERVAL, keep_spans
 
 if TYPE_CHECKING:
     from rota.drivers.agenda import JobEntry
-    from rota.drivers.engine import Engine, Lane
+    from rota.drivers.backlog import Backlog
+    from rota.drivers.engine import Engine
     from rota.ports import Due
 
 POLL_BATCH = 200
 """Runs taken up in one look into the store, and held ready for one executor; more are left to whoever has room."""
 
-LANE_IS_LOW = 100
+BACKLOG_IS_LOW = 100
 """Runs held ready for an executor at which more are looked for."""
 
 HOLD_BACK = 1.0
@@ -58,7 +59,7 @@ class Housekeeping:
         self._put_off: list[Callable[[], None]] = []
         self._unknown: set[str] = set()
         self._left_some = False
-        self._full: list[Lane] = []
+        self._full: list[Backlog] = []
         self._release_at = float("inf")
 
     def turn(self) -> None:
@@ -143,12 +144,12 @@ class Housekeeping:
         known, parked = engine.agenda.entries, engine.parked
         self._left_some, self._full = False, []
         self._unknown = {job_id for job_id in self._unknown if job_id not in known}
-        full = {name: lane for name, lane in engine.lanes.items() if lane.holds_runs(POLL_BATCH)}
+        full = {name: backlog for name, backlog in engine.backlogs.items() if backlog.holds_runs(POLL_BATCH)}
         exclude = engine.performer.busy.jobs | self._unknown
         if full:
             exclude |= {job_id for job_id, entry in known.items() if entry.job.executor in full}
         # What is held ready is in the answer, too: beyond it there is room for a batch of what is new.
-        limit = POLL_BATCH + sum(len(lane) for name, lane in engine.lanes.items() if name not in full)
+        limit = POLL_BATCH + sum(len(backlog) for name, backlog in engine.backlogs.items() if name not in full)
         due = engine.store.due(engine.time, limit, exclude=exclude)
         before = len(parked) + len(self._unknown)
         for row in due.ready:
@@ -164,7 +165,7 @@ class Housekeeping:
         """Whether the last look left something, and there is room for it by now."""
         if not (self._left_some or self._full) or self._engine.draining or self._engine.performer.is_down:
             return False
-        return self._left_some or any(len(lane) <= LANE_IS_LOW for lane in self._full)
+        return self._left_some or any(len(backlog) <= BACKLOG_IS_LOW for backlog in self._full)
 
     def _find_earlier(self, job_id: str) -> None:
         """A tick that waits here may wait for the retry of one before it, whose process died: nobody else begins it."""

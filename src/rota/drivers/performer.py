@@ -22,7 +22,8 @@ from rota.drivers.busy import Busy
 from rota.drivers.calls import AttemptCall
 
 if TYPE_CHECKING:
-    from rota.drivers.engine import Engine, ParkedRun
+    from rota.drivers.backlog import ParkedRun
+    from rota.drivers.engine import Engine
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -316,8 +317,8 @@ class Performer:
             # A write: one that others keep from being written to can still be read.
             engine.store.beat(engine.node._replace(last_seen=engine.clock.now()))
             engine.ask_time()
-            for lane in engine.lanes.values():
-                lane.drop_ticks()
+            for backlog in engine.backlogs.values():
+                backlog.drop_ticks()
             engine.agenda.refresh([entry for entry in engine.agenda.entries.values() if entry.seen_at is not None])
         except Exception:  # noqa: BLE001  # whatever a store raises, it did not answer
             self._retry_at = engine.clock.monotonic() + RETRY_AFTER
