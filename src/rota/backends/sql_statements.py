@@ -29,28 +29,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.sql.dml import Insert
 
+from rota.backends.columns import BEGUN, COLUMNS, JOB, MOVED, SWAPPED
 from rota.backends.rules import RARE
 from rota.backends.sql_batches import inserting, updating
 from rota.backends.sql_tables import jobs, locks, logs, nodes, renames, runs, spaces, values, watermarks
 from rota.core.run import OPEN, RunRow
-
-COLUMNS: Final = tuple(RunRow.__slots__)
-
-FIXED: Final = frozenset(
-    {"id", "job_id", "origin", "queued_at", "scheduled_for", "schedule_id", "key", "lane", "lane_limit"}
-)
-"""Facts that stay as they were when the run was made."""
-
-_SWAPPED: Final = tuple(name for name in COLUMNS if name not in FIXED and name != "progress")
-_BEGUN: Final = (
-    "status", "token", "node", "attempt", "attempt_started_at", "started_at", "fence", "reason", "cancel_requested",
-    "lease_until",
-)  # fmt: skip
-_JOB: Final = (
-    "job_id", "signature", "first_seen", "watermark", "claimed", "fence", "covered_until", "streak", "paused_at",
-    "pause_reason",
-)  # fmt: skip
-_MOVED: Final = ("watermark", "claimed", "fence", "covered_until", "streak")
 
 NO_TICK: Final = -(2**62)
 """Stands for the watermark of a name that has none yet: its row is there to be locked."""
@@ -152,7 +135,7 @@ SET_WATERMARK: Final = _upsert(watermarks)
 # Jobs
 JOBS: Final = _and_locked(
     _by(
-        select(*(jobs.c[name] for name in _JOB)).where(_of(jobs), _among(jobs.c.job_id)).order_by(jobs.c.job_id),
+        select(*(jobs.c[name] for name in JOB)).where(_of(jobs), _among(jobs.c.job_id)).order_by(jobs.c.job_id),
         jobs,
         "PRIMARY",
     )
@@ -161,7 +144,7 @@ LIVE: Final = {family: _live(now) for family, now in _NOW.items()}
 """The live tick runs of jobs, each after the server's clock; if there are none, the clock alone."""
 
 JOBS_AND_LIVE: Final = (
-    f"SELECT {', '.join(_JOB)} FROM rota_jobs WHERE space = %s AND job_id = ANY(%s) ORDER BY job_id FOR UPDATE",
+    f"SELECT {', '.join(JOB)} FROM rota_jobs WHERE space = %s AND job_id = ANY(%s) ORDER BY job_id FOR UPDATE",
     (
         "SELECT clock.now, r.job_id, r.id, r.scheduled_for, r.status, r.stuck "
         f"FROM (SELECT {_NOW['postgresql']} AS now) AS clock LEFT JOIN rota_runs AS r "
@@ -170,8 +153,8 @@ JOBS_AND_LIVE: Final = (
 )
 """`JOBS`, locking, and `LIVE` as PostgreSQL's drivers take them, to be sent at once."""
 
-MOVE_JOBS: Final = updating(jobs, "job_id", _MOVED)
-WRITE_JOBS: Final = inserting(jobs, _JOB, "changes")
+MOVE_JOBS: Final = updating(jobs, "job_id", MOVED)
+WRITE_JOBS: Final = inserting(jobs, JOB, "changes")
 RENAMES: Final = select(renames.c.job_id, renames.c.earlier_id).where(_of(renames), _among(renames.c.job_id))
 SET_RENAME: Final = _upsert(renames, checks_space=True)
 DELETE_RENAME: Final = delete(renames).where(_of(renames), renames.c.job_id == bindparam("job"))
@@ -209,8 +192,8 @@ AT_WORK_IN: Final = (
 )
 INSERT: Final = inserting(runs, (*COLUMNS, "lease_until"))
 INSERT_UNKNOWN: Final = inserting(runs, COLUMNS, "stays")
-BEGIN: Final = updating(runs, "id", _BEGUN)
-SWAP: Final = updating(runs, "id", _SWAPPED)
+BEGIN: Final = updating(runs, "id", (*BEGUN, "lease_until"))
+SWAP: Final = updating(runs, "id", SWAPPED)
 LEASE: Final = update(runs).where(_of(runs), _among(runs.c.id)).values(lease_until=bindparam("until"))
 ASK_TO_STOP: Final = (
     update(runs)
@@ -293,19 +276,19 @@ DELETE_LOGS: Final = delete(logs).where(_of(logs), _among(logs.c.run_id))
 DELETE_OVER: Final = delete(values).where(_of(values), values.c.until <= bindparam("now"))
 DELETE_NODES: Final = delete(nodes).where(_of(nodes), nodes.c.last_seen < bindparam("before"))
 
-moved = attrgetter("job_id", *_MOVED)
+moved = attrgetter("job_id", *MOVED)
 """The values of `MOVE_JOBS`."""
 
-written = attrgetter(*_JOB)
+written = attrgetter(*JOB)
 """The values of `WRITE_JOBS`."""
 
 inserted = attrgetter(*COLUMNS)
 """The values of `INSERT_UNKNOWN`; of `INSERT`, without the lease."""
 
-begun = attrgetter("id", *_BEGUN[:-1])
+begun = attrgetter("id", *BEGUN)
 """The values of `BEGIN`, without the lease."""
 
-swapped = attrgetter("id", *_SWAPPED)
+swapped = attrgetter("id", *SWAPPED)
 """The values of `SWAP`."""
 
 

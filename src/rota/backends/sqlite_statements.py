@@ -13,20 +13,9 @@ from json import dumps
 from operator import attrgetter
 from typing import Any, Final
 
+from rota.backends.columns import BEGUN, COLUMNS, JOB, MOVED, SWAPPED
 from rota.backends.rules import RARE
 from rota.core.run import OPEN, RunRow
-
-COLUMNS: Final = tuple(RunRow.__slots__)
-
-FIXED: Final = frozenset(
-    {"id", "job_id", "origin", "queued_at", "scheduled_for", "schedule_id", "key", "lane", "lane_limit"}
-)
-"""Facts that stay as they were when the run was made."""
-
-_SWAPPED: Final = tuple(name for name in COLUMNS if name not in FIXED and name != "progress")
-_BEGUN: Final = (
-    "status", "token", "node", "attempt", "attempt_started_at", "started_at", "fence", "reason", "cancel_requested",
-)  # fmt: skip
 
 
 def _quoted(names: Iterable[str]) -> str:
@@ -50,9 +39,6 @@ _LIVE: Final = "origin = 'tick' AND (stuck = 1 OR status IN ('queued', 'running'
 _IS_RARE: Final = "status IN ('failed', 'timed_out', 'lost', 'cancelled', 'skipped', 'missed', 'handed_over')"
 _RUN: Final = f"{_quoted(COLUMNS)} FROM rota_runs"
 _CLOCK: Final = ("boot_id", "offset", "trusted", "settles_at", "seen_at")
-_JOB: Final = (
-    "signature", "first_seen", "watermark", "claimed", "fence", "covered_until", "streak", "paused_at", "pause_reason",
-)  # fmt: skip
 _NODE: Final = ("host", "pid", "started_at", "last_seen", "stopped_at")
 
 # Spaces and the clock
@@ -68,12 +54,9 @@ WATERMARK: Final = "SELECT tick FROM rota_watermarks WHERE space = ? AND name = 
 SET_WATERMARK: Final = _upsert("rota_watermarks", ["space", "name"], ["tick"])
 
 # Jobs
-JOBS: Final = f"SELECT job_id, {_quoted(_JOB)} FROM rota_jobs WHERE space = ? AND job_id {_LISTED}"
-SET_JOB: Final = _upsert("rota_jobs", ["space", "job_id"], _JOB)
-MOVE_JOB: Final = (
-    "UPDATE rota_jobs SET watermark = ?, claimed = ?, fence = ?, covered_until = ?, streak = ? "
-    "WHERE space = ? AND job_id = ?"
-)
+JOBS: Final = f"SELECT {_quoted(JOB)} FROM rota_jobs WHERE space = ? AND job_id {_LISTED}"
+SET_JOB: Final = _upsert("rota_jobs", ["space", "job_id"], JOB[1:])
+MOVE_JOB: Final = f"UPDATE rota_jobs SET {_assigned(MOVED)} WHERE space = ? AND job_id = ?"
 LIVE: Final = (
     "SELECT job_id, id, scheduled_for, status, stuck FROM rota_runs INDEXED BY rota_runs_live "
     f"WHERE space = ? AND {_LIVE} AND job_id {_LISTED} ORDER BY scheduled_for, number"
@@ -102,8 +85,8 @@ IN_LANES: Final = (
     "SELECT lane, count(*) FROM rota_runs INDEXED BY rota_runs_lane "
     f"WHERE space = ? AND token IS NOT NULL AND lane IS NOT NULL AND lane {_LISTED} GROUP BY lane"
 )
-BEGIN: Final = f"UPDATE rota_runs SET {_assigned(_BEGUN)}, lease_boot = ?, lease_until = ? WHERE space = ? AND id = ?"
-SWAP: Final = f"UPDATE rota_runs SET {_assigned(_SWAPPED)} WHERE space = ? AND id = ?"
+BEGIN: Final = f"UPDATE rota_runs SET {_assigned(BEGUN)}, lease_boot = ?, lease_until = ? WHERE space = ? AND id = ?"
+SWAP: Final = f"UPDATE rota_runs SET {_assigned(SWAPPED)} WHERE space = ? AND id = ?"
 LEASE: Final = "UPDATE rota_runs SET lease_boot = ?, lease_until = ? WHERE space = ? AND id = ?"
 HELD: Final = (
     "SELECT id, token, cancel_requested, lease_boot, lease_until FROM rota_runs "
@@ -164,22 +147,19 @@ DELETE_LOGS: Final = "DELETE FROM rota_logs WHERE space = ? AND run_id = ?"
 DELETE_OVER: Final = "DELETE FROM rota_values WHERE space = ? AND until IS NOT NULL AND until <= ?"
 DELETE_NODES: Final = "DELETE FROM rota_nodes WHERE space = ? AND last_seen < ?"
 
-moved = attrgetter("watermark", "claimed", "fence", "covered_until", "streak")
+moved = attrgetter(*MOVED)
 """The parameters of `MOVE_JOB`, without the space and the id."""
 
-written = attrgetter(
-    "job_id", "signature", "first_seen", "watermark", "claimed", "fence", "covered_until", "streak", "paused_at",
-    "pause_reason",
-)  # fmt: skip
+written = attrgetter(*JOB)
 """The parameters of `SET_JOB`, without the space."""
 
 inserted = attrgetter(*COLUMNS)
 """The parameters of `INSERT`, without the space and the lease."""
 
-begun = attrgetter(*_BEGUN)
+begun = attrgetter(*BEGUN)
 """The parameters of `BEGIN`, without the lease, the space and the id."""
 
-swapped = attrgetter(*_SWAPPED)
+swapped = attrgetter(*SWAPPED)
 """The parameters of `SWAP`, without the space and the id."""
 
 
