@@ -1,6 +1,10 @@
 """What `rota demo` says of a happening, and whether its checks would notice if something were lost or done twice."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -189,3 +193,16 @@ def test_without_flask_it_says_that_there_is_no_page(
 
 def test_every_job_is_introduced() -> None:
     assert set(show.DESCRIPTIONS) == set(shop_jobs.scheduler.jobs)
+
+
+def test_a_checkout_that_keeps_no_links_has_the_example_all_the_same(tmp_path: Path) -> None:
+    checkout = Path(__file__).parents[2]
+    for part in ("src/rota", "examples/flask_app"):
+        shutil.copytree(checkout / part, tmp_path / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    link = tmp_path / "src/rota/demo/flask_app"
+    shutil.rmtree(link) if link.is_dir() and not link.is_symlink() else link.unlink()
+    link.write_text("../../../examples/flask_app")
+    program = "from rota.demo.flask_app import jobs; print(jobs.__file__)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert Path(found.stdout.strip()).samefile(tmp_path / "examples/flask_app/jobs.py")
