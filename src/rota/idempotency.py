@@ -22,6 +22,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, cast
 
+from rota.core.calling import is_coroutine_function
 from rota.core.json_values import result_text
 from rota.core.lease import Lease
 from rota.core.run import JSON
@@ -97,7 +98,8 @@ def idempotent(
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
             return _Call(runtime(), make_key(*args, **kwargs), ttl, on_death)
 
-        if _is_coroutine_function(func):
+        _refuse_generator(func)
+        if is_coroutine_function(func):
             return cast("Callable[P, R]", _async_wrapper(cast("Callable[..., Awaitable[object]]", func), begin))
         return cast("Callable[P, R]", _wrapper(func, begin))
 
@@ -280,10 +282,9 @@ def _check_options(ttl: float | None, on_death: str) -> None:
         raise ConfigurationError(f"on_death is 'retry' or 'raise', not {on_death!r}")
 
 
-def _is_coroutine_function(func: Callable[..., object]) -> bool:
+def _refuse_generator(func: Callable[..., object]) -> None:
     if any(is_kind(func) for is_kind in (inspect.isgeneratorfunction, inspect.isasyncgenfunction)):
         raise ConfigurationError(f"{_name(func)} is a generator, which gives no result that could be kept")
-    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004  # an object whose call is a coroutine
 
 
 def _key_maker(func: Callable[..., object], key: object) -> Callable[..., str]:

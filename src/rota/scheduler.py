@@ -371,9 +371,10 @@ class Scheduler(Declaring):
 
     def explain(self, job: JobLike, at: datetime | str | None = None) -> Explanation:
         """Why the job did or did not run at an aware datetime (its last tick due)."""
-        known = self._jobs.get(job) if isinstance(job, str) else self._job(job)
-        job_id = job if isinstance(job, str) else self._job(job).id
-        return self._runtime.operations.explain(known, job_id, at)
+        if isinstance(job, str):
+            return self._runtime.operations.explain(self._jobs.get(job), job, at)
+        known = self._job(job)
+        return self._runtime.operations.explain(known, known.id, at)
 
     # Locks and idempotency -------------------------------------------------------------------------------------------
 

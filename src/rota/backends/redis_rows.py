@@ -25,6 +25,9 @@ _JUDGED: Final = (
 
 FIELDS: Final = (*_JUDGED, *(name for name in RunRow.__slots__ if name not in _JUDGED))
 
+NUMBER: Final = 12
+"""How many characters of a row as it is kept come before its text: its number."""
+
 _facts = attrgetter(*FIELDS)
 _dumps = json.JSONEncoder(separators=(",\n", ":"), check_circular=False).encode
 

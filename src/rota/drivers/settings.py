@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from rota.core.options import Inherited, Retention
+from rota.core.run import UNHAPPY
 
 LONGEST_WAIT: Final = 30.0
 """Seconds: no wait of a driver is longer, so that a stepped clock or a suspend costs one late wake-up."""
@@ -20,6 +21,10 @@ FORCE_BEFORE_END: Final = 3.0
 
 GRACE: Final = 0.25
 """The part of a short shutdown in which a job may still stop itself before it is stopped by force."""
+
+
+_UNHAPPY: Final = sorted(UNHAPPY)
+"""In an order, so that what is pruned in a simulation is so each time."""
 
 
 class Settings(NamedTuple):
@@ -42,10 +47,10 @@ def keep_spans(retention: Retention) -> Mapping[str, timedelta]:
         return {}
     if isinstance(retention, timedelta):
         happy = dict.fromkeys(("succeeded", "skipped", "cancelled", "handed_over"), retention)
-        return happy | dict.fromkeys(("failed", "timed_out", "lost", "missed"), 3 * retention)
+        return happy | dict.fromkeys(_UNHAPPY, 3 * retention)
     spans = {status: span for status, span in retention.items() if status != "unhappy"}
     if "unhappy" in retention:
-        spans = dict.fromkeys(("failed", "timed_out", "lost", "missed"), retention["unhappy"]) | spans
+        spans = dict.fromkeys(_UNHAPPY, retention["unhappy"]) | spans
     return spans
 
 

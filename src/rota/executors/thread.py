@@ -18,15 +18,13 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from rota.core.outcome import Outcome
-from rota.executors.ending import end, hand_back
+from rota.executors.ending import Reporting, end, hand_back
 
 
-class Call(Protocol):
+class Call(Reporting, Protocol):
     """What a thread needs of a `rota.ports.Call`."""
 
     def invoke(self) -> Outcome: ...
-
-    def done(self, outcome: Outcome) -> None: ...
 
 
 class ThreadExecutor:
