@@ -506,6 +506,29 @@ def test_a_claim_whose_answer_was_lost_is_not_made_again(world):
     assert not world.holds("job/job")
 
 
+def test_a_turn_is_kept_when_two_threads_find_out_at_once_that_the_claim_was_written_down(world):
+    wire = Wire(MemoryStore(world.clock), StoreError)
+    process = world.process(world.job(), wire)
+    world.pass_time(MINUTE)
+    wire.fate = lambda call: "reply" if call == "claim" else None
+    assert process.try_tick() == "down"
+
+    def another_thread_asks_too(call):
+        if call == "run":
+            wire.fate = lambda call: None
+            process.refresh()
+
+    wire.fate = another_thread_asks_too
+    process.refresh()
+    row = process.rows()[0].copy()
+    world.pass_time(TTL / 2)
+    process.renew(row)
+    world.pass_time(TTL * 3 / 4)
+    assert world.holds("job/job")
+    process.end(row)
+    assert not world.holds("job/job")
+
+
 # With a store that is shared -----------------------------------------------------------------------------------------
 
 

@@ -67,10 +67,12 @@ class Turns:
     def keep(self, claim: TickClaim) -> None:
         """The claim's run was written down: it holds what was taken for it."""
         name = self._needed(claim)
-        if name is not None:
-            self._turns[claim.rows[-1].id] = _Turn(claim.job_id, name, self._ahead.pop(name, None))
-        elif claim.live is not None and claim.rows and claim.rows[-1].is_live_tick:
-            self._turns[claim.rows[-1].id] = _Turn(claim.job_id, self._job(claim.job_id), None)
+        token = None if name is None else self._ahead.pop(name, None)
+        if name is not None and token is not None:
+            self._turns[claim.rows[-1].id] = _Turn(claim.job_id, name, token)
+        elif name is not None or (claim.live is not None and claim.rows and claim.rows[-1].is_live_tick):
+            # Unless it is kept: two threads may find out at once that it was written down, and one has the token.
+            self._turns.setdefault(claim.rows[-1].id, _Turn(claim.job_id, name or self._job(claim.job_id), None))
 
     def put_down(self, claim: TickClaim) -> None:
         """The claim was refused: what was taken for it is given back."""
