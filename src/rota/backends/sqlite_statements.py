@@ -34,7 +34,10 @@ def _upsert(table: str, keys: Sequence[str], rest: Sequence[str]) -> str:
     return f"{insert} ON CONFLICT ({_quoted(keys)}) DO UPDATE SET {changed}"
 
 
-_LISTED: Final = "IN (SELECT value FROM json_each(?))"
+_LISTED: Final = (
+    "IN (SELECT replace(replace(value, char(26) || '0', char(0)), char(26) || '1', char(26)) FROM json_each(?))"
+)
+"""In a list made by `listed`."""
 _LIVE: Final = "origin = 'tick' AND (stuck = 1 OR status IN ('queued', 'running', 'waiting'))"
 _IS_RARE: Final = "status IN ('failed', 'timed_out', 'lost', 'cancelled', 'skipped', 'missed', 'handed_over')"
 _RUN: Final = f"{_quoted(COLUMNS)} FROM rota_runs"
@@ -164,8 +167,8 @@ swapped = attrgetter(*SWAPPED)
 
 
 def listed(texts: Iterable[str]) -> str:
-    """A list as one parameter."""
-    return dumps(list(texts))
+    """A list as one parameter. SQLite ends a text of JSON at its first NUL, so that NUL is written otherwise."""
+    return dumps([text.replace("\x1a", "\x1a1").replace("\0", "\x1a0") for text in texts])
 
 
 def row_of(columns: Sequence[Any]) -> RunRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rota.ports import JobSeen
 from rota.testing.conformance._store_case import JOB, SECOND, StoreCase
+from rota.testing.conformance.lock_tokens import NAMES
 
 
 class StoreJobs(StoreCase):
@@ -28,6 +29,22 @@ class StoreJobs(StoreCase):
         assert [state.job_id for state in states] == names
         assert [state.job_id for state in self.store.job_states(names[::-1]) if state] == names[::-1]
         assert list(self.store.sync_jobs([])) == []
+
+    def test_names_are_kept_apart(self) -> None:
+        states = self.store.sync_jobs([JobSeen(name, "signature") for name in NAMES])
+        if self.capabilities.takes_clock:
+            self.clock.advance(3600.0)
+        assert [state.job_id for state in states] == list(NAMES)
+        rows = [self.row(state.watermark + 1, state.job_id) for state in states]
+        for state, row in zip(states, rows, strict=True):
+            self.claimed(state, state.watermark + 1, row)
+        ready = self.store.due(self.now(), 100, NAMES[:2]).ready
+        assert sorted(row.job_id for row in ready) == sorted(NAMES[2:])
+        answers = self.store.begin([self.ask(row) for row in rows])
+        assert [answer.row and answer.row.job_id for answer in answers] == list(NAMES)
+        assert [[live.run_id for live in state.live] for state in self.store.job_states(NAMES) if state] == [
+            [row.id] for row in rows
+        ]
 
     def test_a_changed_trigger_has_no_past(self) -> None:
         self.declared(since=3600.0)
