@@ -297,3 +297,24 @@ def test_looking_up_what_became_of_a_lost_answer_may_fail_too(shared: bool, afte
         world.store.fail_next(second, after=after)
         world.clock.advance_to(START + STORY_END)
         check(world)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["refused", "reply lost"])
+@pytest.mark.parametrize("method", ["claim", "begin", "swap"])
+def test_after_one_failed_call_a_run_goes_on_as_soon_as_the_store_answers(method: str, after: bool) -> None:
+    clock = FakeClock(START)
+    store = FaultyStore(MemoryStore(clock))
+    scheduler = Scheduler("story", store=store, clock=clock)
+
+    @scheduler.interval(minutes=10, retry=Retry(wait_initial=1, wait_jitter=0))
+    def flaky(run: Any) -> None:
+        if run.attempt == 1:
+            raise ConnectionError("at first")
+
+    scheduler.start()
+    store.fail_next(method, after=after)
+    clock.advance(minutes=11)
+    [run] = scheduler.runs()
+    assert store.failed == [method]
+    assert (run.status, [attempt.outcome for attempt in run.attempts]) == ("succeeded", ["failed", "succeeded"])
+    scheduler.shutdown()

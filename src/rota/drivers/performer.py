@@ -127,9 +127,9 @@ class Performer:
 
     def flush(self) -> bool:
         """Perform what is pending; whether anything moved."""
-        if self._retry_at is not None and not self._try_again():
+        moved = self._retry_at is not None
+        if moved and not self._try_again():
             return False
-        moved = False
         while self.claims or self.begins or self.swaps or self.others:
             moved = True
             if self.swaps and not self._swap():
