@@ -66,6 +66,17 @@ def test_an_id_is_a_text_that_stores_can_keep(scheduler, id):
         scheduler.job(id=id)(work)
 
 
+@pytest.mark.parametrize("earlier", ["\ud800", "x" * 501])
+def test_an_earlier_id_is_one_that_stores_can_have_kept(scheduler, earlier):
+    with pytest.raises(ConfigurationError, match=r"^job 'work': renamed_from '(\\ud800' has a lone|x+'… is 501 bytes)"):
+        scheduler.job(renamed_from=earlier)(work)
+
+
+def test_a_name_is_a_text_that_stores_can_keep():
+    with pytest.raises(ConfigurationError, match=r"^Scheduler: name: '\\ud800' has a lone surrogate"):
+        Scheduler("\ud800")
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [

@@ -178,8 +178,8 @@ def _check_job(entry: Declared, shape: CallShape, trigger: Trigger | None, optio
     func, given = entry.func, entry.given
     if options.renamed_from == entry.id:
         raise ConfigurationError(f"{where}: renamed_from is its own id; write the earlier one, or leave it out")
-    if options.renamed_from is not None and len(options.renamed_from.encode("utf-8", "replace")) > LONGEST_ID:
-        raise ConfigurationError(f"{where}: renamed_from is over {LONGEST_ID} bytes")
+    if options.renamed_from is not None:
+        _check_id(options.renamed_from, f"{where}: renamed_from")
     if trigger is not None or options.args or options.kwargs:
         check_arguments(func, shape, options.args, dict(options.kwargs), where)
     if trigger is None:
@@ -193,10 +193,10 @@ def _refuse_tick_options(given: Mapping[str, object], where: str) -> None:
             raise ConfigurationError(f"{where}: {name} speaks of ticks, and the job has no trigger")
 
 
-def _check_id(name: str) -> None:
+def _check_id(name: str, what: str = "job id") -> None:
     try:
         size = len(name.encode("utf-8"))
     except UnicodeEncodeError:
-        raise ConfigurationError(f"job id {name!r} has a lone surrogate, which no store can keep") from None
+        raise ConfigurationError(f"{what} {name!r} has a lone surrogate, which no store can keep") from None
     if size > LONGEST_ID:
-        raise ConfigurationError(f"job id {name[:40]!r}… is {size} bytes long; at most {LONGEST_ID} are kept")
+        raise ConfigurationError(f"{what} {name[:40]!r}… is {size} bytes long; at most {LONGEST_ID} are kept")

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from rota.backends.urls import without_password
 from rota.core.calling import is_coroutine_function
+from rota.core.json_values import storable
 from rota.core.options import OPTION_NAMES, Retention, check_retention, check_values
 from rota.drivers.opening import LocksSpec, StoreSpec, settled_locks, settled_store
 from rota.drivers.settings import Settings
@@ -174,6 +175,7 @@ def _name(value: object) -> str | None:
     if "://" in value:
         address = without_password(value)
         raise ConfigurationError(f"Scheduler: {address!r} is no name: write Scheduler('name', store='{address}')")
+    storable(str.__str__(value), "Scheduler: name")
     return value
 
 
