@@ -222,6 +222,10 @@ def test_nobody_was_there(world):
     def strict():
         pass
 
+    @world.scheduler.interval(minutes=1, catch_up="all", max_catch_up=2)
+    def each():
+        pass
+
     world.start()
     world.advance(minutes=1)
     world.stop()
@@ -229,6 +233,9 @@ def test_nobody_was_there(world):
     assert reason(world, job, at(minutes=9)) == "nobody_alive"
     world.start()
     assert reason(world, job, at(minutes=9)) == "passed_over"
+    assert 'catch_up="all"' in world.scheduler.explain(job, at(minutes=9)).hint
+    assert reason(world, each, at(minutes=8)) == "passed_over"
+    assert "max_catch_up" in world.scheduler.explain(each, at(minutes=8)).hint
     assert reason(world, strict, at(minutes=9)) == "too_late"
     assert "9 ticks" in " ".join(world.scheduler.explain(strict, at(minutes=9)).evidence)
 

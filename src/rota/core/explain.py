@@ -72,6 +72,7 @@ class Facts(NamedTuple):
     overlap: str = "skip"
     before: Sequence[RunRow] = ()
     lease: int = 0
+    catch_up: str = "latest"
 
 
 def explain(facts: Facts) -> Explanation:
@@ -116,7 +117,7 @@ def _passed_over(facts: Facts, row: RunRow, shown: str, evidence: list[str]) -> 
             "Look for what that thread waits for.",
         ),
         "too_late": ("it was first seen too late", "catch_up and max_lateness decide what is too late."),
-        "passed_over": ("it was late, and a newer tick ran instead", 'catch_up="all" runs each.'),
+        "passed_over": ("it was late, and a newer tick ran instead", _after_passing_over(facts)),
         "before_first_seen": ("it was past when the store first saw the job", ""),
     }
     why, hint = texts.get(row.reason, (row.reason, ""))
@@ -156,6 +157,12 @@ def _after_overlap(facts: Facts, skipped: RunRow) -> str:
     if facts.overlap == "queue":
         return 'One waits already; overlap="allow" would run it.'
     return 'overlap="queue" or "allow" would run it.'
+
+
+def _after_passing_over(facts: Facts) -> str:
+    if facts.catch_up == "all":
+        return "A greater max_catch_up runs more of them; backfill() runs those that were left out."
+    return 'catch_up="all" runs each.'
 
 
 def _was_dead(facts: Facts, run: RunRow, at: int) -> bool:

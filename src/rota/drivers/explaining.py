@@ -74,6 +74,7 @@ class Explaining:
             job.options.overlap,
             before,
             int(self._settings.lease_ttl * 1_000_000),
+            job.options.catch_up,
         )
 
     def _rows_to_explain(self, job: Job, tick: int) -> Sequence[RunRow]:
