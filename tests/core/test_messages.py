@@ -17,6 +17,7 @@ from rota import ConfigurationError, GiveUp, Jobs, Retry, RetryAfter, Scheduler,
 from rota.core.job import place_of
 from rota.core.options import OPTION_NAMES
 from rota.drivers.configuration import DEFAULTS
+from rota.executors.inline import InlineExecutor
 from rota.peer_words import CRON_WORDS, JOB_WORDS, METHOD_WORDS, RETRY_WORDS, SCHEDULER_WORDS
 from rota.testing import FakeClock, simulate
 from rota.triggers import Calendar, Cron, Excluding, Interval, Once, RRule, Within
@@ -278,6 +279,27 @@ def test_a_shutdown_for_no_number_of_seconds(timeout: Any) -> None:
     assert said(lambda: Scheduler().shutdown(timeout)) == (
         f"shutdown: timeout is a number of seconds of at least 0, not {timeout!r}"
     )
+
+
+def test_a_class_is_no_clock_and_no_executor():
+    clock: Any = FakeClock
+    assert said(lambda: Scheduler(clock=clock)) == (
+        "Scheduler: clock is a rota.ports.Clock, such as rota.testing.FakeClock('2026-03-01T00:00Z'), not"
+        " <class 'rota.testing.clock.FakeClock'>"
+    )
+    executor: Any = InlineExecutor
+    assert said(lambda: Scheduler(executors={"mine": executor})) == (
+        "Scheduler: executors['mine'] is a rota.ports.Executor, an object with capacity(), submit(), stop(), abandon()"
+        " and shutdown(), not <class 'rota.executors.inline.InlineExecutor'>"
+    )
+
+
+def test_an_executor_has_a_name_of_its_own():
+    for name in ("thread", 5):
+        given: Any = {name: InlineExecutor()}
+        assert said(lambda given=given: Scheduler(executors=given)) == (
+            f"Scheduler: an executor's name is a text other than asyncio, inline, process, thread, not {name!r}"
+        )
 
 
 def test_defaults_that_no_job_could_have() -> None:

@@ -16,7 +16,7 @@ from rota.backends.urls import without_password
 from rota.core.calling import is_coroutine_function
 from rota.core.json_values import storable
 from rota.core.options import OPTION_NAMES, Retention, check_retention, check_values
-from rota.drivers.opening import LocksSpec, StoreSpec, settled_locks, settled_store
+from rota.drivers.opening import LocksSpec, StoreSpec, has_all_of, settled_locks, settled_store
 from rota.drivers.settings import Settings
 from rota.errors import ConfigurationError
 from rota.peer_words import SCHEDULER_WORDS
@@ -207,9 +207,13 @@ def _workers(value: object) -> int:
 
 
 def _clock(value: object) -> Clock | None:
-    if value is None or all(hasattr(value, name) for name in ("now", "monotonic", "boottime", "boot_id")):
+    from rota.ports import Clock  # a scheduler that is given none does not wait for it
+
+    if value is None or has_all_of(Clock, value):
         return cast("Clock | None", value)
-    raise ConfigurationError(f"Scheduler: clock is a rota.ports.Clock, such as rota.testing.FakeClock, not {value!r}")
+    raise ConfigurationError(
+        f"Scheduler: clock is a rota.ports.Clock, such as rota.testing.FakeClock('2026-03-01T00:00Z'), not {value!r}"
+    )
 
 
 def _retention(value: object) -> object:
@@ -224,11 +228,17 @@ def _executors(value: object) -> Mapping[str, Executor]:
         return {}
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"Scheduler: executors maps names to executors, not {value!r}")
+    from rota.ports import Executor  # as above
+
     for name, executor in value.items():
         if not isinstance(name, str) or name in BUILT_IN_EXECUTORS:
-            raise ConfigurationError(f"Scheduler: an executor cannot be called {name!r}; that name is taken")
-        if not hasattr(executor, "submit"):
-            raise ConfigurationError(f"Scheduler: executors[{name!r}] is no executor: {executor!r}")
+            taken = ", ".join(sorted(BUILT_IN_EXECUTORS))
+            raise ConfigurationError(f"Scheduler: an executor's name is a text other than {taken}, not {name!r}")
+        if not has_all_of(Executor, executor):
+            raise ConfigurationError(
+                f"Scheduler: executors[{name!r}] is a rota.ports.Executor, an object with capacity(), submit(), stop(),"
+                f" abandon() and shutdown(), not {executor!r}"
+            )
     return dict(value)
 
 

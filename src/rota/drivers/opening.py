@@ -168,15 +168,16 @@ def is_store(value: object) -> TypeGuard[Store]:
     """Whether it has what a store has; a proxy that hands on what it is asked for is one too."""
     from rota.ports import Store
 
-    return _has_all_of(Store, value)
+    return has_all_of(Store, value)
 
 
 def _is_lock_backend(value: object) -> TypeGuard[LockBackend]:
     from rota.ports import LockBackend
 
-    return _has_all_of(LockBackend, value)
+    return has_all_of(LockBackend, value)
 
 
-def _has_all_of(port: type, value: object) -> bool:
+def has_all_of(port: type, value: object) -> bool:
+    """Whether it has what the port names. A class is not yet what is made of it."""
     names = (name for name in vars(port) if not name.startswith("_"))
     return not isinstance(value, type) and all(hasattr(value, name) for name in names)
