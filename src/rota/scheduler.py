@@ -234,7 +234,7 @@ class Scheduler(Declaring):
         await close(self._host)
 
     def run_due(self) -> float:
-        """Run what is due now, in this thread, and return when it has ended; the seconds to the next tick."""
+        """Run what is due now, in this thread, and return when it has ended; the seconds to the next tick or retry."""
         return self._host.run_due()
 
     def shutdown(self, timeout: float | None = None) -> ShutdownReport:

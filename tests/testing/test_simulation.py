@@ -98,6 +98,9 @@ def test_advance_to_takes_aware_instants_and_wall_times_of_a_zone(scheduler: Sch
             sim.advance(hours=-1)
         with pytest.raises(ConfigurationError, match="timedelta"):
             sim.advance(fortnights=1)
+        for days in (1e12, float("nan")):
+            with pytest.raises(ConfigurationError, match="no span of time"):
+                sim.advance(days=days)
 
 
 def test_a_start_needs_a_zone(scheduler: Scheduler) -> None:

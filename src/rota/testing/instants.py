@@ -23,17 +23,19 @@ def instant(when: datetime | str, what: str, tz: str | ZoneInfo | None = None) -
 
 
 def span(call: str, given: dict[str, float]) -> int:
-    """The `timedelta` of these arguments. `ConfigurationError` for others, and for one that is negative."""
+    """The microseconds of a `timedelta` of these arguments. `ConfigurationError` for others."""
     try:
         length = timedelta(**given)
     except TypeError:
         names = "weeks, days, hours, minutes, seconds, milliseconds, microseconds"
         raise ConfigurationError(f"{call}: the arguments are those of timedelta ({names}), not {given!r}") from None
+    except (ValueError, OverflowError) as error:
+        raise ConfigurationError(f"{call}: {given!r} is no span of time: {error}") from None
     return length // timedelta(microseconds=1)
 
 
 def forward_span(call: str, given: dict[str, float]) -> int:
-    """The same, where time cannot go back."""
+    """The same where time cannot go back: `ConfigurationError` for a negative one, too."""
     micros = span(call, given)
     if micros < 0:
         raise ConfigurationError(f"{call}: time does not go back; {timedelta(microseconds=micros)} is negative")
