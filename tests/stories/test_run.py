@@ -255,6 +255,23 @@ def test_a_step_whose_result_is_not_json_fails_the_attempt(world):
     assert "the result of step 'odd'" in record.error
 
 
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_step_whose_result_is_not_json_is_not_done_again(world, awaited):
+    done = []
+
+    def plain(run):
+        run.step("odd", lambda: done.append(1) or object())
+
+    async def coroutine(run):
+        await run.step("odd", lambda: done.append(1) or object())
+
+    job = world.scheduler.job(id="job", retry=AGAIN)(coroutine if awaited else plain)
+    kinds = [attempt.error_type for attempt in record_of(world, job).attempts]
+    assert kinds[0] == "TypeError"
+    assert set(kinds[1:]) == {"rota.errors.ResultNotStored"}
+    assert done == [1]
+
+
 def test_progress_is_seen_in_the_record(world):
     @world.scheduler.job()
     def job(run):

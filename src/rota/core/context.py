@@ -11,12 +11,12 @@ from contextvars import ContextVar
 from datetime import datetime, tzinfo
 from inspect import isawaitable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from rota.core.json_values import from_text, storable, to_text
 from rota.core.lease import Lease
 from rota.core.run import JSON, RunRow, Window, lateness_of, tick_key, window_of
-from rota.errors import RunCancelled, StateError
+from rota.errors import ResultNotStored, RunCancelled, StateError
 from rota.triggers.base import from_micros
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 T = TypeVar("T")
+
+_STEP: Final = "step:"
+_UNKEPT_STEP: Final = "unkept step:"
+"""What the names of a run's values begin with: the result of a step, and why it was not kept."""
 
 
 class AtWork(Protocol):
@@ -225,6 +229,23 @@ class _RunFacts:
         else:
             values[key] = text
 
+    def _known_step(self, name: str) -> str | None:
+        """The remembered result of a step; `ResultNotStored` where it was done, and what it gave was not JSON."""
+        values, name = self._loaded(), storable(name, "step name")
+        why = values.get(_UNKEPT_STEP + name)
+        if why is not None:
+            raise ResultNotStored(f"the step {name!r} was done before, but its result was not kept ({from_text(why)})")
+        return values.get(_STEP + name)
+
+    def _keep_step(self, name: str, result: object) -> None:
+        """Remember what a step gave, and that it was done even where that is not JSON; `TypeError` then."""
+        try:
+            text = to_text(result, f"the result of step {name!r}")
+        except TypeError as error:
+            self._keep(_UNKEPT_STEP + name, to_text(str(error), "why not"))
+            raise
+        self._keep(_STEP + name, text)
+
 
 class Run(_RunFacts):
     """What a plain function sees of its run."""
@@ -241,13 +262,14 @@ class Run(_RunFacts):
         self._services.keep_progress(self._row, _progress_text(done, total, note))
 
     def step(self, name: str, func: Callable[..., T], *args: object) -> T:
-        """Call `func(*args)` once per run, whatever the attempts: its JSON result is remembered under `name`."""
-        key = "step:" + storable(name, "step name")
-        known = self._loaded().get(key)
+        """Call `func(*args)` once per run, whatever the attempts: its JSON result is remembered under `name`.
+
+        A result that is not JSON raises `TypeError`, and `ResultNotStored` on later attempts."""
+        known = self._known_step(name)
         if known is not None:
             return cast(T, from_text(known))
         result = func(*args)
-        self._keep(key, to_text(result, f"the result of step {name!r}"))
+        self._keep_step(name, result)
         return result
 
 
@@ -267,16 +289,14 @@ class AsyncRun(_RunFacts):
         await self._services.in_pool(lambda: self._services.keep_progress(self._row, text))
 
     async def step(self, name: str, func: Callable[..., Awaitable[T] | T], *args: object) -> T:
-        """Call `func(*args)`, awaiting what it gives, once per run whatever the attempts."""
-        key = "step:" + storable(name, "step name")
+        """Call `func(*args)`, awaiting what it gives, once per run whatever the attempts; otherwise as `Run.step`."""
         await self.load()
-        known = self._loaded().get(key)
+        known = self._known_step(name)
         if known is not None:
             return cast(T, from_text(known))
         given = func(*args)
         result = cast(T, await given if isawaitable(given) else given)
-        text = to_text(result, f"the result of step {name!r}")
-        await self._services.in_pool(lambda: self._keep(key, text))
+        await self._services.in_pool(lambda: self._keep_step(name, result))
         return result
 
     async def load(self) -> None:
