@@ -163,6 +163,25 @@ def test_it_is_running_or_waits_or_was_passed_over(world):
     assert world.scheduler.explain(slow).hint.startswith("It was resumed since; backfill()")
 
 
+@pytest.mark.worlds("driven-memory", "driven-sqlite")
+def test_used_up_runs_explain_no_tick_that_had_its_turn(world):
+    @world.scheduler.interval(hours=1, max_runs=2, retention=timedelta(hours=2))
+    def job():
+        pass
+
+    @world.scheduler.interval(hours=1)
+    def goes_on():
+        pass
+
+    world.start()
+    world.advance(hours=8)
+    assert world.runs(job) == []
+    assert reason(world, job, at(hours=-1)) == "before_first_seen"
+    assert reason(world, job, at(hours=2)) == "pruned"
+    assert reason(world, job, at(hours=3)) == "not_a_tick"
+    assert "max_runs" in world.scheduler.explain(job, at(hours=3)).hint
+
+
 @pytest.mark.parametrize(
     ("lease_ttl", "hint"),
     [

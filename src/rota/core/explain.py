@@ -190,7 +190,8 @@ def _not_a_tick(facts: Facts, shown: str) -> Explanation | None:
 
 
 def _used_up(facts: Facts, shown: str) -> Explanation | None:
-    if facts.state is None or facts.max_runs is None or facts.state.claimed < facts.max_runs:
+    state = facts.state
+    if state is None or facts.max_runs is None or state.claimed < facts.max_runs or facts.at <= state.watermark:
         return None
     verdict, hint = f"It does not run at {shown}: its max_runs are used up.", "A greater max_runs lets it go on."
     return _say(facts, "not_a_tick", verdict, [f"max_runs={facts.max_runs}"], hint)
