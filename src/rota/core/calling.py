@@ -9,9 +9,12 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
-from typing import NamedTuple, Union, get_args, get_origin
+from typing import Final, NamedTuple, Union, get_args, get_origin
 
 from rota.errors import ConfigurationError
+
+NOT_AWAITED: Final = "a plain function returned a coroutine, which nobody awaits: write `async def`"
+"""What is the matter with a job that nobody could tell to be a coroutine function."""
 
 _RUN_CLASSES = frozenset({"Run", "AsyncRun"})
 

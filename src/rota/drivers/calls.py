@@ -7,17 +7,18 @@ to the engine's thread, but for the cancel reason, which is one assignment.
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, cast
 
+from rota.core.calling import NOT_AWAITED
 from rota.core.context import AsyncRun, Run, current
 from rota.core.job import Job
 from rota.core.json_values import from_text
 from rota.core.outcome import RETURNED_NONE, Outcome
 from rota.core.run import JSON, RunRow
 from rota.errors import LeaseLost
+from rota.executors.inline import is_main_thread
 from rota.hooks.log_buffer import LogCapture
 from rota.hooks.logging import run_logger
 
@@ -237,7 +238,7 @@ def _is_cancellation(error: BaseException) -> bool:
 
 def _may_be_ctrl_c(error: BaseException) -> bool:
     """Whether a person may be behind it: only the main thread is interrupted."""
-    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+    return isinstance(error, KeyboardInterrupt) and is_main_thread()
 
 
 def _from_user_code(error: BaseException) -> BaseException:
@@ -249,5 +250,5 @@ def _from_user_code(error: BaseException) -> BaseException:
 def _returned(value: object) -> Outcome:
     if inspect.iscoroutine(value):
         value.close()
-        return Outcome(None, TypeError("a plain function returned a coroutine, which nobody awaits: write `async def`"))
+        return Outcome(None, TypeError(NOT_AWAITED))
     return Outcome(value)

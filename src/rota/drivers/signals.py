@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-from rota.executors.inline import ctrl_c
+from rota.executors.inline import ctrl_c, is_main_thread
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -34,7 +33,7 @@ class StopSignals:
         self._wakes.setblocking(False)
 
     def __enter__(self) -> StopSignals:
-        if _is_main_thread():
+        if is_main_thread():
             self._descriptor_before = signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
             for number in _STOPPING:
                 self._before[number] = signal.signal(number, self._handle)
@@ -98,8 +97,4 @@ class HeldCtrlC:
 
 def ctrl_c_raises_here() -> bool:
     """Whether a Ctrl-C raises `KeyboardInterrupt` in this thread, as Python has it where nobody wanted otherwise."""
-    return _is_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def _is_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
+    return is_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler

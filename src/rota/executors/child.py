@@ -30,7 +30,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
-from rota.core.calling import shape_of
+from rota.core.calling import NOT_AWAITED, shape_of
 from rota.core.context import AsyncRun, Run, current
 from rota.core.json_values import result_text
 from rota.core.run import JSON, RunRow
@@ -222,5 +222,5 @@ def _run_coroutine(func: Callable[..., object], args: object, kwargs: object) ->
 def _returned(value: object) -> object:
     if inspect.iscoroutine(value):
         value.close()
-        raise TypeError("a plain function returned a coroutine, which nobody awaits: write `async def`")
+        raise TypeError(NOT_AWAITED)
     return value

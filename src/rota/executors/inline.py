@@ -43,7 +43,7 @@ class InlineExecutor:
     def submit(self, calls: Sequence[Call]) -> None:
         """Make the calls, one after the other."""
         for index, call in enumerate(calls):
-            if ctrl_c.is_noted and _is_main_thread():
+            if ctrl_c.is_noted and is_main_thread():
                 hand_back(calls[index:], "Ctrl-C came first")
                 return
             end(call, _made(call))
@@ -61,7 +61,7 @@ class InlineExecutor:
 
 def _made(call: Call) -> Outcome:
     """The call's outcome; in the main thread a Ctrl-C may end it meanwhile."""
-    is_main, before = _is_main_thread(), ctrl_c.may_raise
+    is_main, before = is_main_thread(), ctrl_c.may_raise
     try:
         if is_main:
             ctrl_c.may_raise = True
@@ -74,7 +74,8 @@ def _made(call: Call) -> Outcome:
             ctrl_c.may_raise = before
 
 
-def _is_main_thread() -> bool:
+def is_main_thread() -> bool:
+    """Whether this is the thread that a Ctrl-C interrupts."""
     return threading.current_thread() is threading.main_thread()
 
 
