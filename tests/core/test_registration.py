@@ -90,6 +90,8 @@ def test_a_name_is_a_text_that_stores_can_keep():
         ({"timeout": "5"}, "timeout"),
         ({"timeout": True}, "timeout"),
         ({"timeout": float("nan")}, "timeout"),
+        ({"timeout": 1e305}, r"timeout: 1e\+305 is over 1e\+10 seconds"),
+        ({"jitter": timedelta.max}, "jitter: .* is over"),
         ({"retry": 3}, r"write Retry\(attempts=3\)"),
         ({"max_running": 0}, "max_running"),
         ({"max_catch_up": None}, "max_catch_up"),

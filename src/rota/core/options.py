@@ -28,6 +28,9 @@ OVERLAPS: Final = ("skip", "queue", "allow", "replace")
 CATCH_UPS: Final = ("skip", "latest", "all")
 ON_CRASHES: Final = ("rerun", "lost")
 
+LONGEST_SPAN: Final = 1e10
+"""Seconds, over three centuries: an instant so far off is one that every store can keep."""
+
 RETENTION_KEYS: Final = FINAL | {"handed_over", "unhappy"}
 Retention = timedelta | Mapping[str, timedelta] | None
 Inherited = Literal["inherit"]
@@ -122,6 +125,10 @@ def _seconds(*, positive: bool) -> Callable[[object], float | None]:
             raise TypeError(f"a number of seconds is expected, not {value!r}")
         if cast(float, seconds) < 0 or (positive and seconds == 0):
             raise ValueError(f"{value!r} is not {'more than' if positive else 'at least'} 0 seconds")
+        if cast(float, seconds) > LONGEST_SPAN:
+            raise ValueError(
+                f"{value!r} is over {LONGEST_SPAN:g} seconds, three centuries; leave it out where there is no limit"
+            )
         return float(cast(float, seconds))
 
     return check

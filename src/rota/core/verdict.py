@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from rota.core.effects import Swap
 from rota.core.json_values import result_text, to_text
-from rota.core.options import JobOptions
+from rota.core.options import LONGEST_SPAN, JobOptions
 from rota.core.outcome import ErrorText, NotBegun, Outcome, describe, message_of
 from rota.core.run import DEAD_LETTERS, FINAL, RunRow, attempts_of
 from rota.errors import Answer, RetryAfter, RunCancelled, RunTimeout, Snooze
@@ -21,8 +21,6 @@ _GOES_ON: Final = frozenset({"shutdown", "lease_lost"})
 _NO_FAULT: Final = frozenset({"snoozed", "interrupted", "cancelled"})
 GAVE_UP: Final = "gave up"
 PROCESS_GONE: Final = "the process that ran it is gone"
-_LONGEST_WAIT: Final = 1e10
-"""Seconds, over three centuries: what is asked to wait longer waits so long, which every store can keep."""
 
 
 class Ended(NamedTuple):
@@ -224,7 +222,8 @@ def _why_no_more(options: JobOptions, row: RunRow) -> str:
 
 
 def _later(now: int, seconds: float) -> int:
-    return now + int(min(seconds, _LONGEST_WAIT) * 1_000_000)
+    """What is asked to wait longer than is possible waits as long as is."""
+    return now + int(min(seconds, LONGEST_SPAN) * 1_000_000)
 
 
 def _settle(new: RunRow, due: int | None, now: int) -> None:

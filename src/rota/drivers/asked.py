@@ -14,6 +14,7 @@ from typing import TypeAlias
 from rota.core.calling import check_arguments
 from rota.core.job import Job
 from rota.core.json_values import storable, to_text
+from rota.core.options import LONGEST_SPAN
 from rota.core.run import FINAL, JSON, OPEN, UNHAPPY, RunRow
 from rota.errors import ConfigurationError
 from rota.triggers.base import to_micros
@@ -75,8 +76,10 @@ def due_at(now: int, delay: float | timedelta | None, at: datetime | str | None)
     if delay is None:
         return now
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-    if type(seconds) not in (int, float) or not 0 <= seconds < 1e10:
-        raise ConfigurationError(f"enqueue: delay is a number of seconds of at least 0, or a timedelta, not {delay!r}")
+    if type(seconds) not in (int, float) or not 0 <= seconds <= LONGEST_SPAN:
+        raise ConfigurationError(
+            f"enqueue: delay is a number of seconds from 0 to {LONGEST_SPAN:g}, or a timedelta, not {delay!r}"
+        )
     return now + int(seconds * 1_000_000)
 
 
