@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from tests.stories.worlds import START, at, minutes
 
-from rota import GiveUp, Retry, RetryAfter, RunCancelled, Snooze, StateError, UnknownJobError
+from rota import ConfigurationError, GiveUp, Retry, RetryAfter, RunCancelled, Snooze, StateError, UnknownJobError
 
 STEADY = Retry(attempts=3, wait_initial=60, wait_jitter=0)
 ON_LOOPS = pytest.mark.worlds("driven-memory", "driven-sqlite", "simulated")
@@ -375,3 +376,11 @@ def test_a_shutdown_interrupts_what_stops_itself_and_costs_nothing(world):
     world.advance(seconds=2)
     assert world.scheduler.get_run(run_id).status == "succeeded"
     assert attempts == [1, 2]
+
+
+@pytest.mark.parametrize("wrong", [None, 7, UUID(int=7)], ids=["None", "int", "UUID"])
+def test_a_run_is_named_by_a_text(world, wrong):
+    scheduler = world.scheduler
+    for call in (scheduler.get_run, scheduler.logs, scheduler.cancel, scheduler.replay, scheduler.discard):
+        with pytest.raises(ConfigurationError, match="run_id: a text is expected"):
+            call(wrong)

@@ -232,7 +232,7 @@ class Operations:
             return self._store.add(rows)
 
     def _existing(self, run_id: str) -> RunRow:
-        row = self._store.run(run_id)
+        row = self._store.run(storable(run_id, "run_id"))
         if row is None:
             raise UnknownJobError(f"no run {run_id!r} is on record; it may have been pruned")
         return row
