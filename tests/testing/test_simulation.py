@@ -408,8 +408,11 @@ def test_jobs_that_raise_anything_end_their_run_only(scheduler: Scheduler) -> No
         assert statuses(sim) == ["failed"] * 4
 
 
-def test_a_job_that_snoozes_for_no_time_is_found_out(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rota.testing.executors.MOST_REPEATS", 50)
+@pytest.mark.parametrize("bound", ["MOST_REPEATS", "MOST_REPEATS_OF_A_RUN"])
+def test_a_job_that_snoozes_for_no_time_is_found_out(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(f"rota.testing.executors.{bound}", 50)
 
     @scheduler.job()
     def again() -> None:
@@ -421,6 +424,22 @@ def test_a_job_that_snoozes_for_no_time_is_found_out(scheduler: Scheduler, monke
         (run,) = sim.runs(again)
         assert run.status == "failed"
         assert "without time passing" in str(run.error)
+        assert len(run.attempts) == 52
+
+
+def test_many_runs_may_be_tried_again_at_one_instant(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rota.testing.executors.MOST_REPEATS_OF_A_RUN", 2)
+
+    @scheduler.job(retry=Retry(attempts=3, wait_initial=0, wait_jitter=0))
+    def thrice(run: Run) -> None:
+        if run.attempt < 3:
+            raise ValueError
+
+    with simulate(scheduler) as sim:
+        for _ in range(10):
+            scheduler.run_now(thrice)
+        sim.advance()
+        assert statuses(sim) == ["succeeded"] * 10
 
 
 # Async tests ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ far as it can without time passing. Each call begins in a clean context, as in p
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from copy import copy
@@ -28,6 +29,9 @@ BUILT_IN: Final = ("inline", "thread", "asyncio", "process")
 CAPACITY: Final = 1_000_000
 MOST_REPEATS: Final = 10_000
 """Attempts, first ones apart, at one instant after which something goes round in circles."""
+
+MOST_REPEATS_OF_A_RUN: Final = 1_000
+"""The same of one run, each attempt of which costs more than the one before, as its record grows."""
 
 
 def inline_executors(clock: FakeClock) -> dict[str, Executor]:
@@ -52,7 +56,9 @@ class Script:
         self.seconds: dict[str, float] = {}
         self.doubles: dict[str, Callable[..., object]] = {}
         self._failures: dict[str, list[Callable[[], object]]] = {}
-        self._repeated: tuple[int | None, int] = (None, 0)
+        self._repeats: Counter[str] = Counter()
+        self._repeated = 0
+        self._repeated_at: int | None = None
 
     def fail(self, job_id: str, error: BaseException | type[BaseException], times: int) -> None:
         """Let the next calls of the job raise."""
@@ -66,9 +72,11 @@ class Script:
         """Whether runs begin one attempt after the other while time stands still."""
         if call.row.attempt == 1:
             return False
-        begun_at, count = self._repeated
-        self._repeated = (call.row.attempt_started_at, count + 1 if begun_at == call.row.attempt_started_at else 1)
-        return self._repeated[1] > MOST_REPEATS
+        if self._repeated_at != call.row.attempt_started_at:
+            self._repeated_at, self._repeats, self._repeated = call.row.attempt_started_at, Counter(), 0
+        self._repeated += 1
+        self._repeats[call.row.id] += 1
+        return self._repeated > MOST_REPEATS or self._repeats[call.row.id] > MOST_REPEATS_OF_A_RUN
 
     def prepare(self, call: AttemptCall) -> float:
         """Put the double of its job in the call; the seconds that it takes."""
@@ -110,7 +118,7 @@ class FakeExecutor:
         for call in calls:
             attempt = cast(AttemptCall, call)
             if self._script.repeats_for_ever(attempt):
-                message = f"{MOST_REPEATS} attempts were made without time passing: it snoozes for 0 s, say"
+                message = "too many attempts were made without time passing: it snoozes for 0 s, say"
                 end(call, Outcome(error=StateError(message)))
                 continue
             seconds = self._script.prepare(attempt)
