@@ -10,11 +10,12 @@ Law: it believes nobody. A status is looked up nowhere but here, and a lease is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.world import World
 
-from rota.core.run import FINAL, RunRow
+from rota.core.run import FINAL, UNHAPPY, RunRow
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 SIGNAL_WITHIN = 1_000_000
 """Microseconds for which a process must have been undisturbed to be blamed for a signal that has not come."""
+
+
+RETENTION = timedelta(seconds=15)
+"""For how long the record of a run that ended well is kept, and a key with it; three times as long for others."""
+
+ASTRAY = 1_000_000
+"""Microseconds by which a process may be wrong about the store's time when it prunes."""
 
 
 class KnownJob:
@@ -39,7 +47,8 @@ class KnownJob:
 
 
 class KnownRun:
-    """A run as it must stand in the store. `lease`: until when it is held, on the store's clock."""
+    """A run as it must stand in the store. `lease`: until when it is held, `ended_at`: since when its end is on record,
+    on the store's clock."""
 
     def __init__(self, row: RunRow) -> None:
         self.id = row.id
@@ -50,10 +59,17 @@ class KnownRun:
         self.fence = 0
         self.lease = 0
         self.stuck = False
+        self.ended_at = 0
         self.highest = 0
         self.begun: set[int] = set()
         self.returned: set[int] = set()
         self.is_replayed = False
+
+    def may_be_pruned(self, now: int) -> bool:
+        """Whether its record may be gone by now."""
+        kept_for = RETENTION * (3 if self.status in UNHAPPY else 1)
+        is_old = self.ended_at + kept_for // timedelta(microseconds=1) <= now + ASTRAY
+        return self.status in FINAL and not self.stuck and is_old
 
 
 class Ledger:
@@ -171,11 +187,17 @@ class Ledger:
     def _added(self, process: Process, rows: Sequence[RunRow], kept: Sequence[RunRow]) -> None:
         for row, known in zip(rows, kept, strict=True):
             if known.key is not None:
-                first = self._keys.setdefault((known.job_id, known.key), known.id)
-                if first != known.id:
-                    self._problem("C2", f"the key {known.key!r} of {known.job_id} has two runs")
+                self._keep_key(known.job_id, known.key, known.id)
             if known.id not in self.runs:
                 self._add(row)
+
+    def _keep_key(self, job_id: str, key: str, run_id: str) -> None:
+        first = self._keys.setdefault((job_id, key), run_id)
+        if first == run_id:
+            return
+        if not self.runs[first].may_be_pruned(self._world.now):
+            self._problem("C2", f"the key {key!r} of {job_id} has two runs")
+        self._keys[job_id, key] = run_id
 
     def _add(self, row: RunRow) -> None:
         if row.id in self.runs:
@@ -235,6 +257,8 @@ class Ledger:
             self._problem("C2", f"attempt {run.attempt} of {run.id} was started, and handed back as if it were not")
         if swap.expired:
             self._check_take_over(run)
+        if new.status in FINAL and run.status not in FINAL:
+            run.ended_at = self._world.now
         run.status, run.attempt, run.token, run.stuck = new.status, new.attempt, token, new.stuck
 
     def _check_take_over(self, run: KnownRun) -> None:

@@ -7,9 +7,9 @@ never does anything again, not even the end of what it was doing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.ledger import RETENTION
 from tests.simulation.machine import Machine, ProcessClock
 from tests.simulation.network import Network, Wire
 from tests.simulation.work import SimulatedExecutor, Workplace
@@ -29,7 +29,6 @@ LEAST_PAUSE = 200
 """Microseconds from one turn of a thread to its next."""
 
 LEASE_TTL = 3.0
-RETENTION = timedelta(seconds=15)
 START_AGAIN = 1_000_000
 """Microseconds after which a process whose start has failed is started again."""
 
