@@ -10,7 +10,7 @@ from rota import GiveUp, Retry, RetryAfter, RunCancelled, Snooze
 from rota.core.options import make_options
 from rota.core.outcome import ErrorText, NotBegun, Outcome
 from rota.core.run import RunRow, record_of
-from rota.core.verdict import Ended, died, ended_unstarted, handed_back, judge, reopened, thread_returned
+from rota.core.verdict import MOST_ATTEMPTS, Ended, died, ended_unstarted, handed_back, judge, reopened, thread_returned
 
 NOW = 1_000_000_000
 SECOND = 1_000_000
@@ -310,3 +310,13 @@ def test_an_unstarted_run_ends_with_its_reason():
 def test_why_a_run_stopped_itself_is_text_that_every_store_can_keep(reason, kept):
     swap = judged(raised(RunCancelled(reason)))
     assert (swap.row.status, swap.row.reason) == ("cancelled", kept)
+
+
+def test_of_very_many_attempts_the_first_and_the_last_are_kept():
+    made = row()
+    for number in range(1, MOST_ATTEMPTS + 11):
+        made.attempt = number
+        made.attempts = judged(raised(Snooze(10)), row=made).row.attempts
+    numbers = [attempt.number for attempt in record_of(made).attempts]
+    half = MOST_ATTEMPTS // 2
+    assert numbers == [*range(1, half + 1), *range(half + 11, MOST_ATTEMPTS + 11)]

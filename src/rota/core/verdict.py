@@ -21,6 +21,9 @@ _GOES_ON: Final = frozenset({"shutdown", "lease_lost"})
 _NO_FAULT: Final = frozenset({"snoozed", "interrupted", "cancelled"})
 GAVE_UP: Final = "gave up"
 PROCESS_GONE: Final = "the process that ran it is gone"
+MOST_ATTEMPTS: Final = 500
+"""Attempts that a record keeps, the first and the last ones: of a run that snoozes on and on it is written anew with
+each."""
 
 
 class Ended(NamedTuple):
@@ -272,6 +275,8 @@ def _with_attempt(row: RunRow, outcome: str, error: ErrorText | None, now: int) 
             "finished_at": now,
         }
     )
+    if len(entries) > MOST_ATTEMPTS:
+        del entries[MOST_ATTEMPTS // 2]
     return to_text(entries, "attempts")
 
 
