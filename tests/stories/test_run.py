@@ -187,6 +187,21 @@ def test_the_checkpoint_of_a_coroutine_is_awaited(world):
     assert seen == [[], [("page", [1])]]
 
 
+def test_the_checkpoint_of_a_coroutine_compares_as_a_mapping_and_says_how_it_is_written(world):
+    @world.scheduler.job()
+    async def job(run):
+        await run.checkpoint.set("page", [1])
+        assert run.checkpoint == {"page": [1]} == run.checkpoint
+        assert run.checkpoint != {}
+        with pytest.raises(TypeError, match=r"await run\.checkpoint\.set\('page'"):
+            run.checkpoint["page"] = 2
+        with pytest.raises(TypeError, match=r"await run\.checkpoint\.delete\('page'"):
+            del run.checkpoint["page"]
+        return run.checkpoint["page"]
+
+    assert record_of(world, job).result == [1]
+
+
 def test_a_step_is_done_once_per_run_whatever_the_attempts(world):
     done = []
 

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from datetime import datetime, tzinfo
 from inspect import isawaitable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Never, Protocol, TypeVar, cast
 
 from rota.core.json_values import from_text, storable, to_text
 from rota.core.lease import Lease
@@ -378,6 +378,19 @@ class AsyncCheckpoint(_Values):
     def items(self) -> list[tuple[str, JSON]]:
         """Keys and values."""
         return [(key, self[key]) for key in self]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it holds what another mapping holds."""
+        mine = dict(self.items())
+        return mine == (dict(other.items()) if isinstance(other, AsyncCheckpoint) else other)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes, as a dict does
+
+    def __setitem__(self, key: Never, value: Never) -> Never:
+        raise TypeError(f"in a coroutine write `await run.checkpoint.set({key!r}, value)`")
+
+    def __delitem__(self, key: Never) -> Never:
+        raise TypeError(f"in a coroutine write `await run.checkpoint.delete({key!r})`")
 
     async def set(self, key: str, value: JSON) -> None:
         """Keep a value; durable when this returns."""
