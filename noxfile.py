@@ -56,9 +56,12 @@ def install(session: nox.Session, *groups: str, pins: tuple[str, ...] = ()) -> N
 def run_pytest(session: nox.Session) -> None:
     """Run the suite, each worker one file at a time, those that take longest first; pytest's own arguments follow `--`.
 
-    One worker more than there are cores: for much of the time a test waits for a server or for another process."""
+    One worker more than there are cores: for much of the time a test waits for a server or for another process.
+    Compiled files are kept, whatever the machine says: hundreds of programs are started, and each would compile Rota.
+    """
     workers = (os.cpu_count() or 1) + 1
-    session.run("pytest", "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder", *session.posargs)
+    options = ("-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder")
+    session.run("pytest", *options, *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None})
 
 
 LOWEST = (
