@@ -27,7 +27,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 TICKS_END = START + timedelta(minutes=9)
 STORY_END = timedelta(minutes=16)
 
-THINNED = 1 if os.environ.get("ROTA_EXPLORE") else 3
+THINNED = 1 if os.environ.get("ROTA_EXPLORE") else 6
 """Of the stories on a shared store, which is asked each second, one in so many is told; with ROTA_EXPLORE=1 all."""
 
 
@@ -196,8 +196,8 @@ def calls_of_a_story(*, shared: bool) -> list[str]:
 
 
 def numbers(*, shared: bool) -> list[int]:
-    """Which calls are to fail: all of a store of one's own; of a shared one each third, and each fortieth of those that
-    it is asked every second."""
+    """Which calls are to fail: all of a store of one's own; of a shared one each sixth, and of those that it is asked
+    every second each fortieth before that."""
     calls = calls_of_a_story(shared=shared)
     repeated = {"due", "renew", "begin", "job_states"} if shared else set()
     chosen = [number for number, name in enumerate(calls, 1) if name not in repeated or number % 40 == 0]
