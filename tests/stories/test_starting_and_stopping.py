@@ -331,6 +331,18 @@ def test_a_ctrl_c_at_the_very_beginning_of_shutdown_hurries_it_too(tmp_path, mon
     let_go.set()
 
 
+def test_a_time_for_shutdown_that_no_clock_can_wait_is_only_long():
+    driven_by_hand = Scheduler("stories")
+    driven_by_hand.add(lambda: None, id="job")
+    driven_by_hand.run_due()
+    assert driven_by_hand.shutdown(1e10).abandoned == ()
+
+    threaded = Scheduler("stories", shutdown_timeout=1e10)
+    threaded.start()
+    threaded._host.finish()  # as the interpreter does at its end
+    assert not threaded.health().alive
+
+
 def test_the_environment_sets_the_time_for_shutdown(tmp_path, monkeypatch):
     monkeypatch.setenv("ROTA_SHUTDOWN_TIMEOUT", "0.5")
     scheduler = Scheduler("stories", store=f"sqlite:///{tmp_path}/rota.db")

@@ -219,7 +219,7 @@ class Host:
         """Shut down, or wait for the shutdown that somebody else has begun."""
         self.shutdown(None)
         if self._runtime is not None:
-            self._is_over.wait(self._runtime.settings.shutdown_timeout + LEAVING)
+            self._is_over.wait(min(self._runtime.settings.shutdown_timeout + LEAVING, threading.TIMEOUT_MAX))
 
     def declare(self, job: Job) -> None:
         """A job was added or changed."""

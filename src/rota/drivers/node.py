@@ -315,7 +315,7 @@ class Node:
 
     def _turn_here(self, event: Event, left: float) -> None:
         """Turn it, unless another thread is at it and stays at it."""
-        if not self._turning.acquire(timeout=max(0.0, left)):
+        if not self._turning.acquire(timeout=min(max(0.0, left), LONGEST_WAIT)):
             return
         try:
             self.engine.turn()
