@@ -207,10 +207,12 @@ def _workers(value: object) -> int:
 
 
 def _clock(value: object) -> Clock | None:
+    if value is None:
+        return None
     from rota.ports import Clock  # a scheduler that is given none does not wait for it
 
-    if value is None or has_all_of(Clock, value):
-        return cast("Clock | None", value)
+    if has_all_of(Clock, value):
+        return cast(Clock, value)
     raise ConfigurationError(
         f"Scheduler: clock is a rota.ports.Clock, such as rota.testing.FakeClock('2026-03-01T00:00Z'), not {value!r}"
     )
