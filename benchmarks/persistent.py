@@ -32,8 +32,7 @@ def rota(scale: float, library: str) -> Figures:
     with TemporaryDirectory() as directory:
         path = str(Path(directory, "rota.db"))
         workers = {"max_workers": WORKERS} if library.endswith("workers") else {}
-        store = {"store": lambda: CountingStore(path, "bench")}
-        scheduler = rota_scheduler(count, no_op, counter, due_at, **store, **workers)
+        scheduler = rota_scheduler(count, no_op, counter, due_at, store=lambda: CountingStore(path, "bench"), **workers)
         scheduler.start()
         counter.is_over.wait(PATIENCE)
         scheduler.shutdown(1)

@@ -81,7 +81,7 @@ def search_index(run: Run) -> str:
     index, first = so_far["index"], so_far["done"]
     for done, (product_id, name) in enumerate(products[first:], first + 1):
         run.check_cancelled()
-        time.sleep(shop.slowness)
+        time.sleep(shop.slowness)  # stands for the work of real indexing, so that a shutdown meets it
         for word in words_of(name):
             index.setdefault(word, []).append(product_id)
         if done % 10 == 0:

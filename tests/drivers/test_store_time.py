@@ -61,7 +61,7 @@ def test_a_clock_that_is_set_while_the_store_is_asked_says_nothing_of_the_store(
         clock.stepped = DAY
         return questions[-1]
 
-    ahead = store_ahead(SimpleNamespace(now=now), clock)  # type: ignore[arg-type]
+    ahead = store_ahead(SimpleNamespace(now=now), clock)  # type: ignore[arg-type]  # all of a store that is asked
     assert clock.now() + ahead <= HandClock.now(clock)  # not a day late
     assert ahead == pytest.approx(-DAY, abs=10 * SECOND)
     assert len(questions) == 2
@@ -76,5 +76,5 @@ def test_a_clock_that_is_set_all_the_time_is_not_asked_for_ever():
         clock.stepped += DAY
         return HandClock.now(clock)
 
-    store_ahead(SimpleNamespace(now=now), clock)  # type: ignore[arg-type]
+    store_ahead(SimpleNamespace(now=now), clock)  # type: ignore[arg-type]  # as above
     assert 1 < len(questions) < 10

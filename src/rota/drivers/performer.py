@@ -127,9 +127,11 @@ class Performer:
 
     def flush(self) -> bool:
         """Perform what is pending; whether anything moved."""
-        moved = self._retry_at is not None
-        if moved and not self._try_again():
-            return False
+        moved = False
+        if self._retry_at is not None:
+            if not self._try_again():
+                return False
+            moved = True  # what was looked up may begin now
         while self.claims or self.begins or self.swaps or self.others:
             moved = True
             if self.swaps and not self._swap():

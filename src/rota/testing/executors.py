@@ -31,7 +31,7 @@ MOST_REPEATS: Final = 10_000
 """Attempts, first ones apart, at one instant after which something goes round in circles."""
 
 MOST_REPEATS_OF_A_RUN: Final = 1_000
-"""The same of one run, each attempt of which costs more than the one before, as its record grows."""
+"""The same of one run: each of its attempts is written down with those before it, which takes a while."""
 
 
 def inline_executors(clock: FakeClock) -> dict[str, Executor]:
