@@ -1,4 +1,8 @@
-"""Who a node is, and where ids and tokens come from."""
+"""Who a node is, and where ids and tokens come from.
+
+Law: an id or a token is never made twice, by whatever process. So nothing here draws from the global generator of
+`random`, which an application may have seeded: its processes would make the same ids, and take one another's runs.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,15 @@ from itertools import count
 
 from rota.ports import Clock, NodeRow
 
+_chance = random.SystemRandom()
+_drawn = random.Random(_chance.getrandbits(128))  # noqa: S311  # fast, for ids, which are no secrets
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _drawn.seed(_chance.getrandbits(128)))
+
 
 def id_maker(now: Callable[[], int]) -> Callable[[], str]:
-    """Makes UUIDs of version 7 (RFC 9562): they begin with the millisecond, so that a store appends them to its index.
-
-    The generator of their random part is seeded anew in a forked child.
-    """
+    """Makes UUIDs of version 7 (RFC 9562): they begin with the millisecond, so that a store appends them to its
+    index."""
 
     last, begins = -1, ""
 
@@ -24,7 +31,7 @@ def id_maker(now: Callable[[], int]) -> Callable[[], str]:
         if at != last:
             text = f"{at & _48_BITS:012x}"
             begins, last = f"{text[:8]}-{text[8:]}-7", at
-        chance = random.getrandbits(74)
+        chance = _drawn.getrandbits(74)
         return f"{begins}{chance >> 62:03x}-{0x8000 | chance >> 48 & 0x3FFF:04x}-{chance & _48_BITS:012x}"
 
     return make
@@ -38,7 +45,7 @@ def token_maker() -> Callable[[], str]:
 
 def new_token() -> str:
     """128 random bits for one acquisition."""
-    return f"{random.getrandbits(128):032x}"
+    return f"{_chance.getrandbits(128):032x}"
 
 
 def uuid_text(bits: int) -> str:
@@ -62,4 +69,4 @@ def node_row(clock: Clock, name: str | None = None) -> NodeRow:
     import socket  # 3 ms, and needed when a node starts
 
     host, pid, now = socket.gethostname(), os.getpid(), clock.now()
-    return NodeRow(name or f"{host}:{pid}:{random.getrandbits(24):06x}", host, pid, now, now)
+    return NodeRow(name or f"{host}:{pid}:{_chance.getrandbits(24):06x}", host, pid, now, now)
