@@ -123,6 +123,16 @@ def test_a_stuck_thread_makes_room_for_others_and_ticks_of_its_job_are_skipped(t
     let_go.set()
 
 
+def test_a_run_that_has_timed_out_is_not_cancelled_while_its_thread_is_stuck(scheduler):
+    let_go = threading.Event()
+    scheduler.add(lambda: let_go.wait(LONGER), id="stuck", timeout=0.1)
+    run_id = scheduler.run_now("stuck")
+    scheduler.start()
+    assert until(lambda: scheduler.get_run(run_id).status == "timed_out")
+    assert scheduler.cancel(run_id) is False
+    let_go.set()
+
+
 def test_in_memory_a_restart_forgets_the_stuck_thread_of_before():
     scheduler = Scheduler(shutdown_timeout=1)
     let_go, first = threading.Event(), []

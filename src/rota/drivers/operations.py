@@ -101,7 +101,7 @@ class Operations:
         """End a waiting run, or ask a running one to stop; `False`: it had ended."""
         for _ in range(10):
             row = self._existing(run_id)
-            if row.status == "running" or row.stuck:
+            if row.status == "running":
                 if self._store.request_cancel(run_id, "cancel"):
                     return True
                 continue
