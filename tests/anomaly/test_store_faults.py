@@ -18,6 +18,7 @@ from rota.locks import MemoryLocks
 from rota.stores import MemoryStore, SQLiteStore
 from rota.testing import FakeClock
 from rota.testing.faults import FaultyLocks, FaultyStore
+from rota.triggers import Interval
 
 pytestmark = pytest.mark.any_versions
 
@@ -51,6 +52,23 @@ def test_a_store_that_is_down_at_its_ticks_is_caught_up_once(tmp_path, caplog, e
     events = [record.getMessage().split()[0] for record in caplog.records]
     assert events.count("store.down") == 1
     assert events.count("store.back") == 1
+
+
+def test_a_job_removed_or_changed_while_the_store_was_down_does_not_come_back_as_it_was(tmp_path):
+    store, scheduler = faulty(tmp_path)
+    ran = []
+    scheduler.start()
+    store.down = True
+    assert until(lambda: not scheduler.health().store)
+    scheduler.add(lambda: ran.append("removed"), Interval(seconds=1), id="removed")
+    scheduler.add(lambda: ran.append("old"), Interval(seconds=1), id="changed")
+    assert until(lambda: store.failed.count("sync_jobs") >= 2)
+    scheduler.remove("removed")
+    scheduler.add(lambda: ran.append("new"), Interval(seconds=1), id="changed", replace=True)
+    store.down = False
+    assert until(lambda: ran.count("new") >= 3)
+    scheduler.shutdown()
+    assert set(ran) == {"new"}
 
 
 @pytest.mark.parametrize("method", ["begin", "swap"])

@@ -187,8 +187,11 @@ class Node:
             engine.agenda.refresh_state(parked.row.job_id)
 
     def _declare(self, job: Job) -> None:
-        """Take up its ticks, and the open runs that were left alone while it was not declared."""
+        """Take up its ticks, and the open runs that were left alone while it was not declared; nothing where it was
+        removed or changed meanwhile, while the store did not answer, say."""
         engine = self.engine
+        if self.parts.jobs.get(job.id) is not job:
+            return
         engine.agenda.declare([job])
         if not engine.settings.leased:
             engine.housekeeping.load_job(job.claim_id)
