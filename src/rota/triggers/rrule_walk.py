@@ -82,8 +82,8 @@ class Rule:
         """The first occurrence strictly later than ``wall``."""
         low, high, found = self._batch
         if wall < low or not (high == NEVER or (found and wall < found[-1])):
-            self._batch = self._walked(wall) if self._counted else self._ahead(wall)
-            found = self._batch.found
+            batch = self._batch = self._walked(wall) if self._counted else self._ahead(wall)
+            found = batch.found  # not `self._batch`, which another thread may have replaced
         index = bisect_right(found, wall)
         return found[index] if index < len(found) else None
 
@@ -91,8 +91,8 @@ class Rule:
         """The last occurrence strictly earlier than ``wall``."""
         _, high, found = self._batch
         if wall > high + 1 or not (found and found[0] < wall):
-            self._batch = self._walked(wall) if self._counted else self._behind(wall)
-            found = self._batch.found
+            batch = self._batch = self._walked(wall) if self._counted else self._behind(wall)
+            found = batch.found
         index = bisect_left(found, wall)
         return found[index - 1] if index else None
 
