@@ -54,6 +54,24 @@ def test_a_store_that_is_down_at_its_ticks_is_caught_up_once(tmp_path, caplog, e
     assert events.count("store.back") == 1
 
 
+def test_an_idle_scheduler_says_once_that_its_store_is_down_and_tells_hooks(tmp_path, caplog):
+    store, scheduler = faulty(tmp_path)
+    kinds = []
+    scheduler.listen(lambda event: kinds.append(event.kind), "store_down", "store_back")
+    scheduler.cron("0 0 1 1 *", id="yearly")(lambda: None)
+    scheduler.start()
+    with caplog.at_level(logging.INFO, "rota"):
+        store.down = True
+        assert until(lambda: len(store.failed) >= 5)  # looked at each second, and renewed by
+        assert kinds == ["store_down"]
+        store.down = False
+        assert until(lambda: kinds == ["store_down", "store_back"])
+    scheduler.shutdown()
+    events = [record.getMessage().split()[0] for record in caplog.records]
+    assert [events.count(event) for event in ("store.down", "store.trouble", "store.back")] == [1, 0, 1]
+    assert events.count("lease.renewal_failed") <= 1
+
+
 def test_a_job_removed_or_changed_while_the_store_was_down_does_not_come_back_as_it_was(tmp_path):
     store, scheduler = faulty(tmp_path)
     ran = []

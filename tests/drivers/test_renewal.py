@@ -82,6 +82,20 @@ def test_one_that_raises_is_logged_tried_again_soon_and_keeps_no_other_from_its_
     assert renewal.next_due() == 1_011.0
 
 
+def test_an_outage_is_logged_once_and_the_next_one_again(caplog):
+    renewal, _ = by_hand()
+    one = Counted(8.0, error=RuntimeError("no answer"))
+    renewal.add(one)
+    for now in (1_008.0, 1_010.0, 1_012.0):
+        assert renewal.renew_due(now) == 1
+    assert len(caplog.messages) == 1
+    error, one.error = one.error, None
+    renewal.renew_due(1_014.0)
+    one.error = error
+    renewal.renew_due(1_022.0)
+    assert len(caplog.messages) == 2
+
+
 def test_one_may_remove_itself_while_it_is_renewed():
     renewal, _ = by_hand()
 

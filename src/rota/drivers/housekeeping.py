@@ -67,21 +67,35 @@ class Housekeeping:
         engine = self._engine
         now = engine.clock.monotonic()
         try:
-            if now >= self._release_at:
-                self._release()
-            if now >= self._next_poll:
-                self._next_poll = now + POLL_INTERVAL
-                if not engine.performer.is_down and not engine.draining:
-                    self.poll()
-            elif self._may_find_more():
-                self._find_ready()
-            if now >= self._next_prune:
-                self._next_prune = now + PRUNE_INTERVAL
-                self.prune()
-            elif now >= self._next_batch:
-                self._prune_batch()
+            self._look(now)
         except Exception as error:  # noqa: BLE001  # whatever a store raises, it did not answer
+            engine.performer.go_down(error)
+        if engine.performer.is_down:
+            self._next_batch = max(self._next_batch, now + HOLD_BACK)
+            return
+        try:
+            self._prune_in_time(now)
+        except Exception as error:  # noqa: BLE001  # as above, but nothing hangs on it
             engine.teller.store_trouble(error)
+
+    def _look(self, now: float) -> None:
+        """What is held back, and what others have left in the store."""
+        engine = self._engine
+        if now >= self._release_at:
+            self._release()
+        if now >= self._next_poll:
+            self._next_poll = now + POLL_INTERVAL
+            if not engine.performer.is_down and not engine.draining:
+                self.poll()
+        elif self._may_find_more():
+            self._find_ready()
+
+    def _prune_in_time(self, now: float) -> None:
+        if now >= self._next_prune:
+            self._next_prune = now + PRUNE_INTERVAL
+            self.prune()
+        elif now >= self._next_batch:
+            self._prune_batch()
 
     def seconds_to_wakeup(self) -> float:
         """Seconds until it has something to do; pruning waits for a wake-up, but once begun it goes on."""
@@ -218,6 +232,10 @@ class Housekeeping:
             self._next_batch = float("inf")
 
     def _release(self) -> None:
+        if self._engine.performer.is_down:
+            self._release_at = float("inf")
+            self._release_later()
+            return
         held, self._held_back = self._held_back, []
         commands, self._put_off = self._put_off, []
         self._release_at = float("inf")

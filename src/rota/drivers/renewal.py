@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Protocol
 
+from rota.drivers.settings import LONGEST_WAIT
 from rota.hooks.logging import logger
 from rota.ports import Clock
-
-LONGEST_WAIT: Final = 30.0
 
 
 class Renewable(Protocol):
@@ -30,7 +29,8 @@ class Renewable(Protocol):
         ...
 
     def renew(self) -> None:
-        """Renew it. What it raises is logged, and it is tried again within a quarter of its interval."""
+        """Renew it. What it raises is logged, once until it succeeds, and it is tried again in a quarter of its
+        interval."""
         ...
 
 
@@ -54,11 +54,13 @@ class Renewal:
         """Leave it alone from now on; a renewal that is under way is not waited for. Unknown: no effect."""
         with self._changed:
             self._due.pop(renewable, None)
+            self._failing.discard(renewable)
 
     def stop(self, timeout: float = 5.0) -> None:
         """Forget everything and end the thread, waiting for it at most `timeout` seconds. `add` may start it again."""
         with self._changed:
             self._due.clear()
+            self._failing.clear()
             thread = self._thread
             if thread is not None:
                 self._wakes_at = float("-inf")
@@ -90,6 +92,7 @@ class Renewal:
     def _forget(self) -> None:
         self._changed = threading.Condition(threading.Lock())
         self._due: dict[Renewable, float] = {}
+        self._failing: set[Renewable] = set()
         self._thread: threading.Thread | None = None
         self._wakes_at = float("inf")
 
@@ -97,10 +100,17 @@ class Renewal:
         try:
             renewable.renew()
         except Exception as error:  # noqa: BLE001  # tried again while the lease may still be saved
+            self._failed(renewable, now, error)
+        else:
+            self._failing.discard(renewable)
+
+    def _failed(self, renewable: Renewable, now: float, error: Exception) -> None:
+        if renewable not in self._failing:
             logger().warning("lease.renewal_failed", error_type=type(error).__name__, error=str(error))
-            with self._changed:
-                if renewable in self._due:
-                    self._due[renewable] = now + renewable.interval / 4
+        with self._changed:
+            if renewable in self._due:
+                self._due[renewable] = now + renewable.interval / 4
+                self._failing.add(renewable)
 
     # The thread. `_wakes_at` is when it looks next: in the past while it is at work, infinite while there is none.
 
