@@ -72,6 +72,41 @@ def test_an_idle_scheduler_says_once_that_its_store_is_down_and_tells_hooks(tmp_
     assert events.count("lease.renewal_failed") <= 1
 
 
+class Choosy(MemoryStore):
+    """Refuses to write down how one run has ended, whatever is asked for with it."""
+
+    refused: str | None = None
+
+    def swap(self, swaps):
+        if any(swap.row.id == self.refused for swap in swaps):
+            raise StoreError("this row is too large")
+        return super().swap(swaps)
+
+
+def test_one_row_that_the_store_refuses_does_not_stop_the_others(caplog):
+    clock = FakeClock("2026-01-01T00:00Z")
+    store = Choosy()
+    scheduler = Scheduler("choosy", store=FaultyStore(store, shared=True), clock=clock, lease_ttl=5)
+    scheduler.cron("* * * * * *", seconds=True, id="tick")(lambda: None)
+    scheduler.job(id="large", on_crash="lost")(lambda: None)
+    scheduler.start()
+    run_id = store.refused = scheduler.run_now("large")
+    clock.advance(minutes=1)
+    before = len(scheduler.runs("tick", status="succeeded", limit=1_000))
+    clock.advance(minutes=1)
+    assert len(scheduler.runs("tick", status="succeeded", limit=1_000)) == before + 60
+    assert scheduler.get_run(run_id).status == "running"
+    assert [record.getMessage().split()[0] for record in caplog.records].count("run.not_recorded") == 1
+    scheduler.shutdown()
+    store.refused = None
+    again = Scheduler("choosy", store=FaultyStore(store, shared=True), clock=clock, lease_ttl=5)
+    again.job(id="large", on_crash="lost")(lambda: None)
+    again.start()
+    clock.advance(seconds=10)
+    assert again.get_run(run_id).status == "lost"
+    again.shutdown()
+
+
 def test_a_job_removed_or_changed_while_the_store_was_down_does_not_come_back_as_it_was(tmp_path):
     store, scheduler = faulty(tmp_path)
     ran = []

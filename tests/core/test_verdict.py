@@ -320,3 +320,13 @@ def test_of_very_many_attempts_the_first_and_the_last_are_kept():
     numbers = [attempt.number for attempt in record_of(made).attempts]
     half = MOST_ATTEMPTS // 2
     assert numbers == [*range(1, half + 1), *range(half + 11, MOST_ATTEMPTS + 11)]
+
+
+def test_the_first_and_the_last_attempts_keep_their_tracebacks():
+    made, error = row(), ValueError("no")
+    for number in range(1, 31):
+        made.attempt = number
+        made.attempts = judged(raised(error), {"retry": Retry(attempts=99)}, row=made).row.attempts
+    attempts = record_of(made).attempts
+    assert [attempt.number for attempt in attempts if attempt.traceback is None] == [*range(11, 21)]
+    assert {attempt.error for attempt in attempts} == {"no"}

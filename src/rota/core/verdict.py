@@ -24,6 +24,8 @@ PROCESS_GONE: Final = "the process that ran it is gone"
 MOST_ATTEMPTS: Final = 500
 """Attempts that a record keeps, the first and the last ones: of a run that snoozes on and on it is written anew with
 each."""
+TRACEBACKS_AT_EACH_END: Final = 10
+"""Attempts, the first and the last ones, that keep their traceback: so a record has a size that every store takes."""
 
 
 class Ended(NamedTuple):
@@ -275,6 +277,8 @@ def _with_attempt(row: RunRow, outcome: str, error: ErrorText | None, now: int) 
             "finished_at": now,
         }
     )
+    if len(entries) > 2 * TRACEBACKS_AT_EACH_END:
+        entries[-TRACEBACKS_AT_EACH_END - 1]["traceback"] = None
     if len(entries) > MOST_ATTEMPTS:
         del entries[MOST_ATTEMPTS // 2]
     return to_text(entries, "attempts")

@@ -146,7 +146,7 @@ class Housekeeping:
             entry = known.get(row.job_id)
             if entry is None:
                 self._unknown.add(row.job_id)
-            elif row.id not in engine.services.calls:
+            elif row.id not in engine.services.calls and row.id not in engine.performer.given_up:
                 engine.performer.start(lifecycle.take_over(entry.job, row, engine.time))
         for job_id in sorted(saturated):
             engine.performer.free(job_id)

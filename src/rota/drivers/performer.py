@@ -33,6 +33,9 @@ RETRY_AFTER = 1.0
 
 MAX_BATCH = 500
 
+MOST_REFUSALS = 10
+"""How often a swap may fail alone, while the store takes other writes, before it is given up."""
+
 
 class Cancelling(NamedTuple):
     """A swap that cancels a run, and what became of it."""
@@ -66,6 +69,9 @@ class Performer:
         self.busy = Busy(lambda parked: engine.parked.get(parked.row.id) is parked)
         self._unsure_claims: list[Claiming] = []
         self._unsure_begins: list[Beginning] = []
+        self._swap_size = MAX_BATCH
+        self._refusals: dict[str, int] = {}
+        self.given_up: set[str] = set()
         self._trusted_until = 0.0
         self._retry_at: float | None = None
 
@@ -225,13 +231,34 @@ class Performer:
         self.send(beginning.flow, answer)
 
     def _swap(self) -> bool:
-        batch = self.swaps[:MAX_BATCH]
+        """In smaller batches each time that one fails, so that a swap which the store refuses is found out alone."""
+        batch = self.swaps[: self._swap_size]
         answers = self._asked(lambda: self._engine.store.swap([swap for _, swap in batch]))
         if answers is None:
+            self._swap_size = max(1, len(batch) // 2)
+            if len(batch) == 1:
+                self._put_behind()
             return False
+        self._swap_size = min(MAX_BATCH, 2 * self._swap_size)
         del self.swaps[: len(batch)]
+        if not self.swaps:
+            self._refusals.clear()
         self._deliver(batch, answers, self._go_on)
         return True
+
+    def _put_behind(self) -> None:
+        """The first swap has failed alone: it comes after the others. In the end it is given up, and its run left alone
+        here from then on: one row that the store does not take must not keep all jobs from running."""
+        flow, swap = self.swaps.pop(0)
+        run_id = swap.row.id
+        refusals = self._refusals[run_id] = self._refusals.get(run_id, 0) + 1
+        if refusals < MOST_REFUSALS:
+            self.swaps.append((flow, swap))
+            return
+        del self._refusals[run_id]
+        self.given_up.add(run_id)
+        self._engine.teller.given_up(swap.row)
+        self._deliver([flow], [SwapAnswer("lost", None)], self.send)
 
     def _go_on(self, swapping: tuple[Flow, Swap], answer: SwapAnswer) -> None:
         flow, swap = swapping

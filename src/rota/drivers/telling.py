@@ -112,6 +112,10 @@ class Teller:
         """A run was taken over while it was at work here."""
         self._log.error("lease.lost", **_facts(row), detail="another process may run it")
 
+    def given_up(self, row: RunRow) -> None:
+        """The store takes other writes, and again and again not the end of this run."""
+        self._log.error("run.not_recorded", **_facts(row), status=row.status, detail="the store refuses its record")
+
     def job_paused(self, job: Job, reason: str) -> None:
         """A job paused itself after failures."""
         self._log.warning("job.paused", job_id=job.id, detail=reason)
