@@ -600,6 +600,20 @@ def test_replace_calls_another_function_with_the_same_arguments(scheduler: Sched
         sim.replace(plain, "no function")  # type: ignore[arg-type]  # refused
 
 
+def test_fail_lets_a_job_raise_whatever_arguments_it_is_called_with(scheduler: Scheduler) -> None:
+    scheduler.add(lambda _number, *, word: None, id="plain")
+
+    @scheduler.job(id="coroutine")
+    async def coroutine(run: AsyncRun, number: int, word: str) -> None: ...
+
+    with simulate(scheduler) as sim:
+        for job in ("plain", "coroutine"):
+            sim.fail(job, ConnectionError("down"))
+            run_id = scheduler.run_now(job, args=[1], kwargs={"word": "x"})
+            sim.advance()
+            assert scheduler.get_run(run_id).error == "ConnectionError: down"
+
+
 def test_fail_lets_the_next_attempts_raise(scheduler: Scheduler) -> None:
     calls: list[int] = []
 

@@ -63,7 +63,7 @@ class Script:
     def fail(self, job_id: str, error: BaseException | type[BaseException], times: int) -> None:
         """Let the next calls of the job raise."""
 
-        def fail() -> object:
+        def fail(*_: object, **__: object) -> object:
             raise error
 
         self._failures.setdefault(job_id, []).extend([fail] * times)
