@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random as chance
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from tests.simulation.deeds import Deeds
 from tests.simulation.jobs import Declaration, draw_jobs, draw_trigger
@@ -27,7 +27,7 @@ from tests.simulation.world import World
 
 from rota.backends.memory import MemoryStore
 from rota.core.run import FINAL
-from rota.drivers import leases
+from rota.drivers import identity, leases
 from rota.ports import Store
 from rota.triggers.base import from_micros, to_micros
 
@@ -217,17 +217,16 @@ def _next_version(random: Random, jobs: list[Declaration]) -> list[Declaration]:
 @contextmanager
 def _alone(seed: int) -> Iterator[None]:
     """Ids and tokens are drawn from the seed, and nobody is told of what goes wrong on purpose."""
-    state = chance.getstate()
-    chance.seed(f"ids:{seed}")
+    source = Random(f"ids:{seed}")
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     logging.getLogger("rota").addHandler(_NOBODY)
     try:
-        yield
+        with patch.multiple(identity, _chance=source, _drawn=source):
+            yield
     finally:
         logging.getLogger("rota").removeHandler(_NOBODY)
         logging.disable(disabled)
-        chance.setstate(state)
 
 
 _NOBODY = logging.StreamHandler()

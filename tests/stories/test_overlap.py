@@ -42,8 +42,17 @@ def test_queue_lets_one_wait_and_skips_later_ones(world):
     world.scheduler.interval(minutes=1, overlap="queue", max_runs=4)(sleeper(150, seen))
     world.start()
     world.advance(minutes=20)
-    assert [entry[:2] for entry in seen] == [(1, 1), (2, 3.5), (4, 6), (7, 8.5)]
+    assert [entry[:2] for entry in seen] == [(1, 1), (2, 3.5), (4, 6), (6, 8.5)]
     assert (3, "skipped") in world.told("job")
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue", "replace"])
+def test_a_run_that_ends_at_the_instant_of_a_tick_is_not_in_its_way(world, overlap):
+    seen = []
+    world.scheduler.interval(minutes=1, overlap=overlap, max_runs=3)(sleeper(60, seen))
+    world.start()
+    world.advance(minutes=5)
+    assert [entry[:2] for entry in seen] == [(1, 1), (2, 2), (3, 3)]
 
 
 def test_allow_lets_runs_overlap(world):

@@ -416,3 +416,34 @@ def test_the_deadline_that_a_run_sees_is_the_one_that_counts_whatever_is_logged(
     clock.advance()
     scheduler.shutdown()
     assert left == [60, 60]
+
+
+def test_a_restart_may_be_modelled_by_another_clock_that_starts_later(tmp_path):
+    def hourly(start):
+        clock = FakeClock(start)
+        scheduler = Scheduler("restart", store=f"sqlite:///{tmp_path}/rota.db", clock=clock)
+        scheduler.cron("0 * * * *", id="job")(lambda: None)
+        scheduler.start()
+        return clock, scheduler
+
+    clock, scheduler = hourly("2026-01-01T00:00Z")
+    clock.advance(hours=2)
+    scheduler.shutdown()
+    clock, scheduler = hourly("2026-01-01T10:30Z")
+    clock.advance()
+    missed, newest = scheduler.runs("job", limit=2)[::-1]
+    assert (missed.status, missed.count, newest.status) == ("missed", 7, "succeeded")
+    assert newest.scheduled_for.hour == 10
+    scheduler.shutdown()
+
+
+def test_what_is_too_old_is_pruned_at_the_end_of_a_move_though_nothing_was_due_on_the_way():
+    clock = FakeClock("2026-01-01T00:00Z")
+    scheduler = Scheduler(clock=clock)
+    scheduler.job(id="asked")(lambda: None)
+    scheduler.start()
+    scheduler.run_now("asked")
+    clock.advance()
+    assert len(scheduler.runs()) == 1
+    clock.advance(days=31)
+    assert scheduler.runs() == []

@@ -108,16 +108,14 @@ class Engine:
         self._notice_step()
         self.teller.look()
         self.housekeeping.turn()
+        if self.mailbox:
+            self._work_off()  # what has ended is out of the way of what is due
         for due, item in self.timeline.pop_due(self.time):
             self._come_due(due, item)
         if self.deadlines:
             for due, item in self.deadlines.pop_due(self.services.monotonic()):
                 self._come_due(due, item)
-        while self._drain() | self._fill() | self.performer.flush():
-            if not self.mailbox and not any(self.backlogs.values()):
-                break  # what was performed has brought nothing new
-            self.read_clock()
-            self._notice_step()  # the store may have taken long to answer, and the clock been set meanwhile
+        self._work_off()
         return self.seconds_to_wakeup()
 
     def wait(self, seconds: float) -> None:
@@ -232,6 +230,14 @@ class Engine:
             and not self.performer.pending
             and not any(self.backlogs.values())
         )
+
+    def _work_off(self) -> None:
+        """Handle messages, begin what is ready and perform effects, until nothing moves any more."""
+        while self._drain() | self._fill() | self.performer.flush():
+            if not self.mailbox and not any(self.backlogs.values()):
+                break  # what was performed has brought nothing new
+            self.read_clock()
+            self._notice_step()  # the store may have taken long to answer, and the clock been set meanwhile
 
     def _come_due(self, due: int, item: DueItem) -> None:
         try:

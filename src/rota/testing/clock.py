@@ -22,8 +22,9 @@ from rota.triggers.base import from_micros
 if TYPE_CHECKING:
     from rota.ports import Driven, Executor
 
-BOOTED_AT: Final = 1_000_000_000
-"""The boot clock at the start, in microseconds: a machine that has been up for a thousand seconds."""
+BOOTED_AT: Final = -1_000_000_000
+"""The instant of the boot, in microseconds: the same for all clocks, so that a test may model a restart by another one
+that starts later."""
 
 MOST_MOVES: Final = 10_000
 """Moves of the clock by jobs, within one of the test, after which time runs away."""
@@ -50,7 +51,7 @@ class FakeClock:
 
     def __init__(self, start: datetime | str) -> None:
         self._wall = instant(start, "FakeClock: start")
-        self._boot = BOOTED_AT
+        self._boot = self._wall - BOOTED_AT
         self._driven: list[Driven] = []
         self._background: list[Driven] = []
         self._mutex = threading.RLock()
@@ -178,11 +179,12 @@ class FakeClock:
         )
 
     def _look_after(self) -> None:
-        """Let whoever was idle on the way show that it lives."""
+        """Let whoever was idle on the way show that it lives, and tidy up."""
         with self._turning():
-            for driven in self._background:
+            for driven in self._all():
                 if driven.is_alive:
                     driven.turn()
+            self._settled()
 
     def _turn_due(self, among: list[Driven]) -> tuple[bool, int | None]:
         """Turn what is due, once; whether there was any, and the next wake-up of the rest."""
@@ -219,7 +221,9 @@ class FakeClock:
                 return
 
     def _all(self) -> list[Driven]:
-        return self._background + self._driven
+        """Loops come after the nodes that use them, and are turned before: what ends at an instant is out of the way of
+        what begins at it."""
+        return [*self._background, *reversed(self._driven)]
 
     def _move(self, micros: int) -> None:
         if micros > 0:
