@@ -190,14 +190,23 @@ class Operations:
         return [record_of(row, self._shown_id(row.job_id)) for row in rows]
 
     def _refuse_covered(self, row: RunRow) -> None:
-        """A backfill does again on purpose what may have been covered before; any other run answers for its window."""
+        """A backfill does again on purpose what may have been covered before; any other run answers for its window,
+        unless a later one has answered for some of it, or is about to."""
         state = self._store.job_states([row.job_id])[0]
         covered = None if state is None else state.covered_until
-        if row.origin == "backfill" or covered is None or row.window_end is None or row.window_end > covered:
+        start, end = row.window_start, row.window_end
+        if row.origin == "backfill" or covered is None or start is None or end is None:
             return
+        if covered > start:
+            why = f"later runs have covered up to {rfc3339(covered)} since"
+        else:
+            others = [run for run in self._store.runs(row.job_id, statuses=OPEN) if _covers_some(run, start, end)]
+            if not others:
+                return
+            why = f"run {others[0].id}, which is {others[0].status}, covers some of it"
         raise StateError(
-            f"the window of run {row.id} ends at {rfc3339(row.window_end)} and later runs have covered up to"
-            f" {rfc3339(covered)} since: replaying it would do that work twice; force=True does so all the same"
+            f"the window of run {row.id} is {rfc3339(start)} to {rfc3339(end)}, and {why}: replaying it would do that"
+            " work twice; force=True does so all the same"
         )
 
     def _row(
@@ -236,3 +245,10 @@ class Operations:
         if row is None:
             raise UnknownJobError(f"no run {run_id!r} is on record; it may have been pruned")
         return row
+
+
+def _covers_some(run: RunRow, start: int, end: int) -> bool:
+    """Whether the run answers for a part of that time."""
+    if run.origin == "backfill" or run.window_start is None or run.window_end is None:
+        return False
+    return run.window_start < end and start < run.window_end
