@@ -7,7 +7,7 @@ from rota import Scheduler
 from rota.backends.urls import without_password
 from rota.errors import ConfigurationError, StoreError
 from rota.locks import RedisLocks
-from rota.stores import RedisStore, SQLStore
+from rota.stores import RedisStore, SQLiteStore, SQLStore
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,16 @@ def test_a_redis_database_has_a_number(url, use):
 def test_redis_urls_that_will_do(url):
     RedisStore(url)
     Scheduler("shop", store=url)
+
+
+@pytest.mark.parametrize("url", ["sqlite:", "sqlite:shop.db", "sqlite:/shop.db", "mysql:shop", "postgresql:"])
+def test_an_address_without_its_slashes_is_refused_and_no_file_of_that_name_made(url):
+    for given in ("store", "locks"):
+        with pytest.raises(ConfigurationError, match="sqlite:///"):
+            Scheduler("shop", **{given: url})
+    if url.startswith("sqlite"):
+        with pytest.raises(ConfigurationError, match="sqlite:///"):
+            SQLiteStore(url)
 
 
 @pytest.mark.parametrize("given", [str, create_engine])

@@ -380,3 +380,17 @@ def test_times_are_aware_utc_and_records_are_frozen(world):
     with pytest.raises(AttributeError):
         attempt.number = 5
     assert record.queued_at > START
+
+
+def test_records_are_hashable_and_have_the_key_of_their_run(world):
+    seen = []
+
+    @world.scheduler.job()
+    def job(run, *args, **kwargs):
+        seen.append(run.key)
+        run.progress(1)
+        return [1]
+
+    record = record_of(world, job, args=[[1]], kwargs={"a": {}})
+    assert [record.key] == seen
+    assert {record, world.scheduler.get_run(record.id)} == {record}

@@ -34,7 +34,7 @@ def sqlite_path(url_or_path: str | os.PathLike[str]) -> str:
         if "?" in rest:
             raise ConfigurationError(f"{text!r}: a sqlite URL takes no options after a '?'")
         path = rest[1:]
-    elif "://" in text:
+    elif "://" in text or text.startswith("sqlite:"):
         raise ConfigurationError(
             f"{text!r} is no sqlite URL: write sqlite:///relative.db, sqlite:////absolute.db or a path"
         )
@@ -68,9 +68,11 @@ def without_password(url: str) -> str:
 
 
 def scheme_of(url: str) -> str:
-    """`postgresql` of `postgresql+psycopg://…`; nothing where there is no scheme."""
-    scheme, colon, _ = url.partition(":")
-    return scheme.partition("+")[0].lower() if colon else ""
+    """`postgresql` of `postgresql+psycopg://…`; nothing where there is no scheme. Only `file:` does without slashes."""
+    if url.startswith(FILE):
+        return "file"
+    scheme, is_url, _ = url.partition("://")
+    return scheme.partition("+")[0].lower() if is_url else ""
 
 
 def check_redis_database(url: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Never, Protocol, TypeVar, cast
 
 from rota.core.json_values import from_text, storable, to_text
 from rota.core.lease import Lease
-from rota.core.run import JSON, RunRow, Window, lateness_of, tick_key, window_of
+from rota.core.run import JSON, RunRow, Window, key_of, lateness_of, window_of
 from rota.errors import ResultNotStored, RunCancelled, StateError
 from rota.triggers.base import from_micros
 
@@ -144,10 +144,7 @@ class _RunFacts:
     def key(self) -> str:
         """The natural idempotency key, equal on every attempt: `"{job_id}@{tick}"`; without a tick the key it was
         enqueued under, else its id."""
-        if self._row.key is not None:
-            return self._row.key
-        tick = self._row.scheduled_for
-        return self._row.id if tick is None else tick_key(self._row.job_id, tick)
+        return key_of(self._row)
 
     @property
     def window(self) -> Window | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias, cast
 
@@ -252,7 +252,7 @@ class RunRecord:
     id: str
     job_id: str
     schedule_id: str | None
-    key: str | None
+    key: str
     origin: str
     scheduled_for: datetime | None
     count: int
@@ -263,11 +263,11 @@ class RunRecord:
     started_at: datetime | None
     finished_at: datetime | None
     node: str | None
-    args: tuple[JSON, ...]
-    kwargs: Mapping[str, JSON]
-    result: JSON
+    args: tuple[JSON, ...] = field(hash=False)
+    kwargs: Mapping[str, JSON] = field(hash=False)
+    result: JSON = field(hash=False)
     error: str | None
-    progress: Mapping[str, JSON] | None
+    progress: Mapping[str, JSON] | None = field(hash=False)
     attempts: tuple[Attempt, ...]
     due: datetime | None = None
 
@@ -280,6 +280,13 @@ class RunRecord:
 def tick_key(job_id: str, tick: int) -> str:
     """`"{job_id}@{tick}"` with the tick in RFC 3339, the natural idempotency key of a tick."""
     return f"{job_id}@{rfc3339(tick)}"
+
+
+def key_of(row: RunRow) -> str:
+    """The run's natural idempotency key: of a tick `tick_key`; else the key it was enqueued under, or its id."""
+    if row.key is not None:
+        return row.key
+    return row.id if row.scheduled_for is None else tick_key(row.job_id, row.scheduled_for)
 
 
 def rfc3339(micros: int) -> str:
@@ -307,14 +314,11 @@ def attempts_of(row: RunRow) -> list[dict[str, JSON]]:
 def record_of(row: RunRow, job_id: str | None = None) -> RunRecord:
     """The public record of a row; `job_id` is the name to show where the store keeps an earlier one."""
     shown_id = job_id or row.job_id
-    key = row.key
-    if key is None and row.scheduled_for is not None:
-        key = tick_key(row.job_id, row.scheduled_for)
     return RunRecord(
         id=row.id,
         job_id=shown_id,
         schedule_id=row.schedule_id,
-        key=key,
+        key=key_of(row),
         origin=row.origin,
         scheduled_for=_moment(row.scheduled_for),
         count=row.count,
