@@ -124,7 +124,7 @@ class RedisStore(Namespaced):
 
     def run(self, run_id: str) -> RunRow | None:
         kept = self._space.command(b"HGET", self._space.key(b"runs"), texts.fragment(run_id))
-        return None if kept is None else texts.row_of(texts.decoded(kept[texts.NUMBER :]))
+        return None if kept is None else texts.row_of(texts.decoded(b"[%b]" % kept[: -texts.NUMBER]))
 
     def runs(
         self,

@@ -25,8 +25,8 @@ _JUDGED: Final = (
 
 FIELDS: Final = (*_JUDGED, *(name for name in RunRow.__slots__ if name not in _JUDGED))
 
-NUMBER: Final = 12
-"""How many characters of a row as it is kept come before its text: its number."""
+NUMBER: Final = 14
+"""How many characters of a row as it is kept come after its text: a separator and its number."""
 
 _facts = attrgetter(*FIELDS)
 _dumps = json.JSONEncoder(separators=(",\n", ":"), check_circular=False).encode

@@ -1,10 +1,9 @@
 -- needs changes
 -- Insert runs that are not known by their id, or by their key, yet. ARGV: rows. Answers null for each that was inserted,
 -- else the row that is kept in its place.
-local new, ids, names, fields = {}, {}, {}, {}
-for index, text in ipairs(texts_of(ARGV[1])) do
-  local row = parsed(text)
-  new[index], ids[index], names[index] = row, row[ID], row[JOB]
+local new, ids, names, fields = arrays_of(ARGV[1], REASON), {}, {}, {}
+for index, row in ipairs(new) do
+  ids[index], names[index] = row[ID], row[JOB]
   fields[index] = row[JOB] .. row[KEY]
 end
 load_jobs(names)

@@ -1,10 +1,8 @@
 -- needs changes
 -- Take runs that may be taken. ARGV: asks. Answers for each "gone", "busy", or the row as it now stands.
-local ASK = '^' .. rep('([^\n]*),\n', 6) .. '(.*)$'
-local asks, ids, names = {}, {}, {}
-for index, text in ipairs(texts_of(ARGV[1])) do
-  asks[index] = { match(text, ASK) }
-  ids[index] = asks[index][1]
+local asks, ids, names = arrays_of(ARGV[1], 6), {}, {}
+for index, ask in ipairs(asks) do
+  ids[index] = ask[1]
 end
 load_rows(ids)
 for _, row in pairs(rows) do

@@ -187,7 +187,8 @@ local function finish()
   for index, id in ipairs(touched) do
     local row, old = rows[id], before[id]
     local queue, status, name, entry = queue_of(row), row[STATUS], row[JOB], row.number .. id
-    texts[2 * index - 1], texts[2 * index] = id, row.number .. text_of(row)
+    row[#row + 1] = row.number
+    texts[2 * index - 1], texts[2 * index] = id, concat(row, ',\n')
     if not old then
       call('ZADD', space .. 'job:' .. name, row[QUEUED_AT], entry)
       if row[KEY] ~= 'null' and row[ORIGIN] == '"enqueue"' then

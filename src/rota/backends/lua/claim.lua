@@ -2,14 +2,12 @@
 -- Claim ticks. ARGV: asks, the rows to insert, the ids of runs to be replaced; each ask says how many are its own.
 -- Answers [now, [verdict, state, begun], ...]: begun is null, the fence of the run that was begun, or, for a claim that
 -- was made before, the row as it stands.
-local ASK = '^' .. rep('([^\n]*),\n', 13) .. '(.*)$'
 local CLAIMED_NOW, TAKEN, TOO_EARLY = 'claimed', 'taken', 'too_early'
 
-local asks, new, replaced = {}, texts_of(ARGV[2]), items_of(ARGV[3])
+local asks, new, replaced = arrays_of(ARGV[1], 13), arrays_of(ARGV[2], REASON), items_of(ARGV[3])
 local names = {}
-for index, text in ipairs(texts_of(ARGV[1])) do
-  asks[index] = { match(text, ASK) }
-  names[index] = asks[index][1]
+for index, ask in ipairs(asks) do
+  names[index] = ask[1]
 end
 load_jobs(names)
 for _, name in ipairs(names) do
@@ -22,13 +20,9 @@ local function answer(verdict, job, begun)
   return '["' .. verdict .. '",' .. state_of(job) .. ',' .. (begun or 'null') .. ']'
 end
 
-local function id_in(text)
-  return parsed(text)[ID]
-end
-
 -- A claim that was made before: its first row is known.
 local function made_before(first, start, token)
-  local id = id_in(first)
+  local id = first[ID]
   load_rows(rows[id] and {} or { id })
   if not rows[id] then
     return false
@@ -56,7 +50,7 @@ for index, ask in ipairs(asks) do
     or (live ~= 'null' and live ~= live_ids(job))
   local was_made, begun
   if (is_outdated or previous == 'null') and next_row > first then
-    was_made, begun = made_before(new[first], start ~= '0' and id_in(new[start_at]), token)
+    was_made, begun = made_before(new[first], start ~= '0' and new[start_at][ID], token)
   end
   if was_made then
     answers[index + 1] = answer(CLAIMED_NOW, job, begun)
@@ -74,7 +68,7 @@ for index, ask in ipairs(asks) do
       request_cancel(replaced[at], '"replaced"', OPEN)
     end
     for at = first, next_row - 1 do
-      local row = parsed(new[at])
+      local row = new[at]
       about_to_change(row[ID], nil)
       if at == start_at and not is_busy(row, job, job_limit, after_ticks) then
         begin(row, job, token, node, span)

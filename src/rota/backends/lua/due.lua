@@ -50,7 +50,7 @@ end
 
 local function add_texts(texts, ids)
   for _, value in ipairs(fetch(RUNS, ids)) do
-    texts[#texts + 1] = sub(value, 13)
+    texts[#texts + 1] = text_in(value)
   end
 end
 
@@ -60,7 +60,7 @@ local function expired()
     local ids = call('ZRANGEBYSCORE', space .. 'leases', '-inf', int(now), 'LIMIT', offset, PAGE)
     for _, value in ipairs(fetch(RUNS, ids)) do
       if #texts < limit and not excluded[stored(value)[JOB]] then
-        texts[#texts + 1] = sub(value, 13)
+        texts[#texts + 1] = text_in(value)
       end
     end
     if #ids < PAGE then

@@ -21,8 +21,7 @@ end
 
 local renames, dropped = space .. 'renames', {}
 
-local function declare(text)
-  local id, signature, renamed_from = match(text, '^(.-),\n(.-),\n(.*)$')
+local function declare(id, signature, renamed_from)
   local name = renamed_from ~= 'null' and renamed_from or id
   local earlier_id = call('HGET', renames, name)
   load_jobs({ name, earlier_id or name })
@@ -59,14 +58,14 @@ local function set_pause(job, reason)
 end
 
 if verb == 'sync' then
-  local names, texts = {}, texts_of(ARGV[2])
-  for index, text in ipairs(texts) do
-    local id, renamed_from = match(text, '^(.-),\n.-,\n(.*)$')
+  local names, seen = {}, arrays_of(ARGV[2], 2)
+  for index, facts in ipairs(seen) do
+    local id, _, renamed_from = unpack(facts)
     names[index] = renamed_from ~= 'null' and renamed_from or id
   end
   load_jobs(names)
-  for index, text in ipairs(texts) do
-    answers[index] = declare(text)
+  for index, facts in ipairs(seen) do
+    answers[index] = declare(unpack(facts))
   end
 else
   local names = items_of(ARGV[2])

@@ -5,7 +5,7 @@
 local job, excluded, limit = ARGV[1], set_of(ARGV[3]), tonumber(ARGV[4])
 local place, passed = tonumber(ARGV[5]), tonumber(ARGV[6])
 local PAGE, MOST_JOBS = 500, 1000
-local status, instant = match(texts_of(ARGV[2])[place] or '', '^(.-),\n(.*)$')
+local status, instant = unpack(arrays_of(ARGV[2], 1)[place] or {})
 if not status then
   return { 0, 0, 0 }
 end

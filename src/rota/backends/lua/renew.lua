@@ -2,8 +2,8 @@
 -- Write a node's sign of life and extend the leases that are still held. ARGV: node id, node, span, [id, token] pairs.
 -- Answers [the places of those that are lost], [[place, reason] of those that are asked to stop].
 local ids, tokens = {}, {}
-for index, pair in ipairs(texts_of(ARGV[4])) do
-  ids[index], tokens[index] = match(pair, '^(.-),\n(.*)$')
+for index, pair in ipairs(arrays_of(ARGV[4], 1)) do
+  ids[index], tokens[index] = unpack(pair)
 end
 load_rows(ids)
 local lost, cancelled, extended, ends = {}, {}, {}, int(now + ARGV[3])

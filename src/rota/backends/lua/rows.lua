@@ -1,6 +1,6 @@
 -- Runs and jobs: how they are kept, and how they are taken apart.
 --
--- runs          hash     id -> number and text of the row
+-- runs          hash     id -> text of the row without its brackets, with its number as the last item
 -- jobs          hash     id -> text of the job
 -- job:<id>      sorted   entries of the job's runs by the time of queueing
 -- status:<s>    sorted   entries of the runs of a status by the time of queueing; those that are running are in leases
@@ -14,21 +14,20 @@
 -- An entry is the number of a run, in fixed width, and its id: among equal times the order is that of arrival.
 
 -- The items of a row that are looked at or changed here, and the rest of its text. Taking a text apart is what costs
--- most: a `glance` takes only the first, a `swapped` row as far as the tick, and what only a search looks at stays in
--- the rest.
+-- most: a `glance` takes only the first, a swap only as far as the tick, and what only a search looks at stays in the
+-- rest.
 local STATUS, STUCK, TOKEN, DUE, CANCEL, PROGRESS, ID, JOB, ORIGIN, QUEUED_AT, LANE, SCHEDULED_FOR, LANE_LIMIT, KEY,
   ATTEMPT, STARTED_AT, FENCE, NODE, ATTEMPT_STARTED_AT, REASON, REST =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21
-local GLANCE = '^............%[' .. rep('([^\n]*),\n', 6)
-local SWAPPED = '^' .. rep('([^\n]*),\n', 12) .. '(.*)$'
-local ROW = '^' .. rep('([^\n]*),\n', 20) .. '(.*)$'
+local GLANCE = '^' .. rep(ITEM, PROGRESS)
+local ROW = '^' .. rep(ITEM, REASON) .. '()'
 -- What the rest begins with.
 local FINISHED_AT, DISCARDED, COUNT, WINDOW_START = 1, 2, 3, 4
-local REST_OF_ROW = '^' .. rep('([^\n]*),\n', 4)
+local REST_OF_ROW = '^' .. rep(ITEM, 4)
 
 local SIGNATURE, FIRST_SEEN, WATERMARK, CLAIMED, FENCES, COVERED, STREAK, PAUSED_AT, PAUSE_REASON, WORKING, LIVE =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-local JOB_FACTS = '^%[' .. rep('([^\n]*),\n', 10) .. '(.*)%]$'
+local JOB_FACTS = '^%[' .. rep(ITEM, 10) .. '(.*)%]$'
 local NEW_JOB = '[null,\n0,\n0,\n0,\n0,\nnull,\n0,\nnull,\n"",\n0,\n[]]'
 
 local RUNNING = '"running"'
@@ -41,18 +40,21 @@ local RUNS, JOBS = space .. 'runs', space .. 'jobs'
 
 local rows = {}
 
-local function parsed(text)
-  return { match(text, ROW) }
-end
-
+-- A row as it is kept: its items, and its number.
 local function stored(value)
-  local row = parsed(sub(value, 14, -2))
-  row.number = sub(value, 1, 12)
+  local row = { match(value, ROW) }
+  row[REST] = sub(value, row[REST], -15)
+  row.number = sub(value, -12)
   return row
 end
 
 local function text_of(row)
   return '[' .. concat(row, ',\n') .. ']'
+end
+
+-- The same of one that is only looked at.
+local function text_in(value)
+  return '[' .. sub(value, 1, -15) .. ']'
 end
 
 local function load_rows(ids)
@@ -66,7 +68,7 @@ end
 -- The first items of a row as it is kept, up to its progress, and its number.
 local function glance(value)
   local row = { match(value, GLANCE) }
-  row.number = sub(value, 1, 12)
+  row.number = sub(value, -12)
   return row
 end
 

@@ -124,7 +124,7 @@ while is_more and #found < limit and looked_at < MOST do
   for index, value in ipairs(fetch(RUNS, ids)) do
     cursor = handles[index]
     if is_wanted(stored(value)) then
-      found[#found + 1] = sub(value, 13)
+      found[#found + 1] = text_in(value)
       if #found == limit then
         break
       end

@@ -1,14 +1,10 @@
 -- needs changes
 -- Replace rows that are still as their swap expects them. ARGV: asks, rows, log lines; each ask says how many lines are
 -- its own. Answers [true or false, state of the job or null] for each.
-local ASK = '^' .. rep('([^\n]*),\n', 5) .. '(.*)$'
-local asks, news, kept, lines, ids, names = {}, {}, {}, items_of(ARGV[3]), {}, {}
-for index, text in ipairs(texts_of(ARGV[2])) do
-  local row = { match(text, SWAPPED) }
-  news[index], ids[index], names[index] = row, row[ID], row[JOB]
-end
-for index, text in ipairs(texts_of(ARGV[1])) do
-  asks[index] = { match(text, ASK) }
+local asks, news, lines = arrays_of(ARGV[1], 5), arrays_of(ARGV[2], SCHEDULED_FOR), items_of(ARGV[3])
+local kept, ids, names = {}, {}, {}
+for index, row in ipairs(news) do
+  ids[index], names[index] = row[ID], row[JOB]
 end
 for index, value in ipairs(fetch(RUNS, ids)) do
   kept[ids[index]] = value
@@ -45,12 +41,11 @@ local answers, logs, next_line = {}, {}, 1
 for index, new in ipairs(news) do
   local status, token, expired, covered, streak, line_count = unpack(asks[index])
   local id, job, first, is_swapped = new[ID], jobs[new[JOB]], next_line, false
-  local value = rows[id] and rows[id].number .. text_of(rows[id]) or kept[id]
+  local old = rows[id] or (kept[id] and glance(kept[id]))
   next_line = first + line_count
-  if value then
-    local old = glance(value)
+  if old then
     settle(new, old)
-    if new[STATUS] == old[STATUS] and new.number .. text_of(new) == value then
+    if new[STATUS] == old[STATUS] and text_of(new) == (rows[id] and text_of(old) or text_in(kept[id])) then
       is_swapped = true
     elseif old[STATUS] == status and old[TOKEN] == token
       and (expired ~= 'true' or (is_held(old) and is_over(id))) then

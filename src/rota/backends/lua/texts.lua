@@ -4,6 +4,8 @@
 -- text is a JSON array with a comma and a line feed between its items. No JSON string contains a line feed, so it can
 -- be taken apart and put together without being understood; and a number of microseconds is turned into one of Lua's
 -- only to be compared or counted, never into text by Lua's own rules, which would write 1.78e+15.
+--
+-- Lua looks at every byte of every new string: what is long is cut out once and joined once, and not made in between.
 
 local call, space = redis.call, KEYS[1]
 local sub, find, match, gmatch, format, rep = string.sub, string.find, string.match, string.gmatch, string.format, string.rep
@@ -22,22 +24,22 @@ local function int(number)
   return text
 end
 
--- The inner texts of a batch: 'a,\nb' and 'c,\nd' of '[[a,\nb],\n[c,\nd]]'.
-local function texts_of(batch)
-  local texts, number, start = {}, 0, 3
-  if batch == '[]' then
-    return texts
-  end
-  while true do
-    local stop = find(batch, '],\n[', start, true)
+local ITEM = '([^\n]*),\n'
+
+-- The arrays of a batch: of each its first items, as many as are asked for, and the rest of its text. With 1 these are
+-- { 'a', 'b,\nc' } and { 'd', 'e' } of '[[a,\nb,\nc],\n[d,\ne]]'.
+local function arrays_of(batch, count)
+  local arrays, number, start = {}, 0, 2
+  local pattern, rest = '^%[' .. rep(ITEM, count) .. '()', count + 1
+  while start < #batch do
+    local array = { match(batch, pattern, start) }
+    local stop = find(batch, '],\n', array[rest], true) or #batch - 1
+    array[rest] = sub(batch, array[rest], stop - 1)
     number = number + 1
-    if not stop then
-      texts[number] = sub(batch, start, -3)
-      return texts
-    end
-    texts[number] = sub(batch, start, stop - 1)
-    start = stop + 4
+    arrays[number] = array
+    start = stop + 3
   end
+  return arrays
 end
 
 -- The items of a list of scalars: 'a' and 'b' of '[a,\nb]'.
