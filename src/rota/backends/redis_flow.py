@@ -34,7 +34,8 @@ def claim(space: RedisSpace, claims: Sequence[TickClaim]) -> list[TickAnswer]:
     calls = ([texts.batch(list(map(_claim_ask, chunk))), _rows(chunk), _cancelled(chunk)] for chunk in chunks)
     answers: list[TickAnswer] = []
     for chunk, (now, *found) in zip(chunks, _run(space, "claim", calls), strict=True):
-        answers += [_claimed(ask, now, *answer) for ask, answer in zip(chunk, found, strict=True)]
+        each = zip(chunk, found[::3], found[1::3], found[2::3], strict=True)
+        answers += [_claimed(ask, now, *answer) for ask, *answer in each]
     return answers
 
 
@@ -102,7 +103,7 @@ def swap(space: RedisSpace, swaps: Sequence[Swap]) -> list[SwapAnswer]:
     return [
         SwapAnswer("swapped" if is_swapped else "lost", state and texts.state_of(ask.row.job_id, state))
         for chunk, answers in zip(chunks, _run(space, "swap", calls), strict=True)
-        for ask, (is_swapped, state) in zip(chunk, answers, strict=True)
+        for ask, is_swapped, state in zip(chunk, answers[::2], answers[1::2], strict=True)
     ]
 
 

@@ -1,8 +1,8 @@
 -- needs changes
 -- Claim ticks. ARGV: asks, the rows to insert, the ids of runs to be replaced; each ask says how many are its own.
--- Answers [now, [verdict, state, begun], ...]: begun is null, the fence of the run that was begun, or, for a claim that
--- was made before, the row as it stands.
-local CLAIMED_NOW, TAKEN, TOO_EARLY = 'claimed', 'taken', 'too_early'
+-- Answers the time, and for each the verdict, the state of the job, and what was begun: null, the fence of the run, or,
+-- for a claim that was made before, the row as it stands.
+local CLAIMED_NOW, TAKEN, TOO_EARLY = '"claimed"', '"taken"', '"too_early"'
 
 local asks, new, replaced = arrays_of(ARGV[1], 13), arrays_of(ARGV[2], REASON), items_of(ARGV[3])
 local names = {}
@@ -14,10 +14,6 @@ for _, name in ipairs(names) do
   if not is_declared(jobs[name]) then
     return unknown(name)
   end
-end
-
-local function answer(verdict, job, begun)
-  return '["' .. verdict .. '",' .. state_of(job) .. ',' .. (begun or 'null') .. ']'
 end
 
 -- A claim that was made before: its first row is known.
@@ -45,21 +41,23 @@ for index, ask in ipairs(asks) do
   local start_at = first + start - 1
   next_row, next_replaced = first + row_count, cancel + cancel_count
 
-  local is_outdated = (previous ~= 'null' and (job[WATERMARK] ~= previous or tonumber(tick) <= tonumber(previous)))
+  local instant_of_tick, watermark = tonumber(tick), tonumber(job[WATERMARK])
+  local is_outdated = (previous ~= 'null' and (job[WATERMARK] ~= previous or instant_of_tick <= watermark))
     or (job[PAUSED_AT] ~= 'null') ~= (paused == 'true')
     or (live ~= 'null' and live ~= live_ids(job))
-  local was_made, begun
+  local was_made, begun, verdict
   if (is_outdated or previous == 'null') and next_row > first then
     was_made, begun = made_before(new[first], start ~= '0' and new[start_at][ID], token)
   end
   if was_made then
-    answers[index + 1] = answer(CLAIMED_NOW, job, begun)
+    verdict = CLAIMED_NOW
   elseif is_outdated then
-    answers[index + 1] = answer(TAKEN, job)
-  elseif tonumber(tick) > now then
-    answers[index + 1] = answer(TOO_EARLY, job)
+    verdict = TAKEN
+  elseif instant_of_tick > now then
+    verdict = TOO_EARLY
   else
-    if tonumber(tick) > tonumber(job[WATERMARK]) then
+    verdict = CLAIMED_NOW
+    if instant_of_tick > watermark then
       job[WATERMARK] = tick
     end
     job[CLAIMED] = int(job[CLAIMED] + counts)
@@ -80,8 +78,8 @@ for index, ask in ipairs(asks) do
         end
       end
     end
-    answers[index + 1] = answer(CLAIMED_NOW, job, begun)
   end
+  answers[3 * index - 1], answers[3 * index], answers[3 * index + 1] = verdict, state_of(job), begun or 'null'
 end
 finish()
 return array(answers)
