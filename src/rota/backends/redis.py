@@ -142,7 +142,7 @@ class RedisStore(Namespaced):
 
     def runs_of_ticks(self, job_id: str, first: int, last: int) -> Sequence[RunRow]:
         marks = (b"null", b"null", b"null", _instant(first - rules.QUEUED_EARLY), b"")
-        found = list(self._search(texts.fragment(job_id), marks, 2**62, b"[%d,\n%d]" % (first, last)))
+        found = list(self._search(texts.fragment(job_id), marks, 2**62, b"[%d\0%d]" % (first, last)))
         return found[::-1]
 
     def _search(self, job: bytes, marks: tuple[bytes, ...], limit: int, ticks: bytes) -> Iterator[RunRow]:

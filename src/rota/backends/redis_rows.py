@@ -1,7 +1,7 @@
 """Rows, asks and states as the texts that the scripts of Redis keep and compare.
 
-Law: a text is a JSON array with a comma and a line feed between its items, in ASCII. A batch goes over as one array of
-such arrays, and a batch of answers comes back as one. The order of the first items of a row is known to `lua/rows.lua`;
+Law: a text is a JSON array, in ASCII, with a NUL in the place of the comma between its items. A batch goes over as one
+array of such arrays, and a batch of answers comes back as one. The order of the first items of a row is known to `lua/rows.lua`;
 names of keys and fields are JSON strings too.
 """
 
@@ -25,11 +25,11 @@ _JUDGED: Final = (
 
 FIELDS: Final = (*_JUDGED, *(name for name in RunRow.__slots__ if name not in _JUDGED))
 
-NUMBER: Final = 14
+NUMBER: Final = 13
 """How many characters of a row as it is kept come after its text: a separator and its number."""
 
 _facts = attrgetter(*FIELDS)
-_dumps = json.JSONEncoder(separators=(",\n", ":"), check_circular=False).encode
+_dumps = json.JSONEncoder(separators=("\0", ":"), check_circular=False).encode
 
 
 def fragment(text: str | None) -> bytes:
@@ -59,7 +59,7 @@ def listed(texts: Collection[str] | None) -> bytes:
 
 def decoded(reply: bytes) -> Any:
     """What a script answered as JSON."""
-    return json.loads(reply.decode("ascii"))
+    return json.loads(reply.replace(b"\0", b",").decode("ascii"))
 
 
 def row_of(facts: Sequence[Any]) -> RunRow:

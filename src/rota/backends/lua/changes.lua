@@ -188,7 +188,7 @@ local function finish()
     local row, old = rows[id], before[id]
     local queue, status, name, entry = queue_of(row), row[STATUS], row[JOB], row.number .. id
     row[#row + 1] = row.number
-    texts[2 * index - 1], texts[2 * index] = id, concat(row, ',\n')
+    texts[2 * index - 1], texts[2 * index] = id, concat(row, NUL)
     if not old then
       call('ZADD', space .. 'job:' .. name, row[QUEUED_AT], entry)
       if row[KEY] ~= 'null' and row[ORIGIN] == '"enqueue"' then

@@ -76,4 +76,4 @@ add_texts(ready, first_of('due', limit))
 if #ready < limit then
   add_texts(ready, first_of('late', limit - #ready))
 end
-return '[' .. array(ready) .. ',' .. array(expired()) .. ']'
+return array({ array(ready), array(expired()) })

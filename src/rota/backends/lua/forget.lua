@@ -1,7 +1,7 @@
 -- Delete values whose time is over, and nodes not seen since an instant. ARGV: the instant.
 local over = call('ZRANGEBYSCORE', space .. 'values', '-inf', int(now), 'LIMIT', 0, 1000)
 for _, member in ipairs(over) do
-  local scope, key = match(member, '^(.-),\n(.*)$')
+  local scope, key = match(member, '^(.-)%z(.*)$')
   call('HDEL', space .. 'values:' .. scope, key)
 end
 write('ZREM', space .. 'values', over)

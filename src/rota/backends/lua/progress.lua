@@ -13,7 +13,8 @@ if what == 'discard' then
     return 0
   end
   about_to_change(id, row)
-  row[REST] = string.gsub(row[REST], '^([^\n]*),\n[^\n]*,', '%1,\ntrue,')
+  local finished_at, _, others = split(items(DISCARDED), row[REST])
+  row[REST] = finished_at .. NUL .. 'true' .. NUL .. sub(row[REST], others)
 else
   if row[TOKEN] ~= token then
     return 0

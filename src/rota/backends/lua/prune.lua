@@ -11,7 +11,7 @@ if not status then
 end
 
 local function is_over(row)
-  local ended = match(row[REST], REST_OF_ROW)
+  local ended = split(REST_OF_ROW, row[REST])
   if ended == 'null' then
     ended = row[QUEUED_AT]
   end

@@ -8,7 +8,7 @@ if holder ~= '' then
     return 0
   end
 end
-local member = scope .. ',\n' .. key
+local member = scope .. NUL .. key
 if span == '' then
   call('HSET', space .. 'values:' .. scope, key, ':' .. value)
   call('ZREM', space .. 'values', member)

@@ -16,10 +16,10 @@ for index, id in ipairs(ids) do
     extended[#extended + 1] = ends
     extended[#extended + 1] = id
     if row[CANCEL] ~= 'null' then
-      cancelled[#cancelled + 1] = '[' .. int(index - 1) .. ',' .. row[CANCEL] .. ']'
+      cancelled[#cancelled + 1] = array({ int(index - 1), row[CANCEL] })
     end
   end
 end
 call('HSET', space .. 'nodes', ARGV[1], ARGV[2])
 write('ZADD', space .. 'leases', extended)
-return '[' .. array(lost) .. ',' .. array(cancelled) .. ']'
+return array({ array(lost), array(cancelled) })

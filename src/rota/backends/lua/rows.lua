@@ -19,16 +19,15 @@
 local STATUS, STUCK, TOKEN, DUE, CANCEL, PROGRESS, ID, JOB, ORIGIN, QUEUED_AT, LANE, SCHEDULED_FOR, LANE_LIMIT, KEY,
   ATTEMPT, STARTED_AT, FENCE, NODE, ATTEMPT_STARTED_AT, REASON, REST =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21
-local GLANCE = '^' .. rep(ITEM, PROGRESS)
-local ROW = '^' .. rep(ITEM, REASON) .. '()'
+local GLANCE, ROW = items(PROGRESS), items(REASON)
 -- What the rest begins with.
 local FINISHED_AT, DISCARDED, COUNT, WINDOW_START = 1, 2, 3, 4
-local REST_OF_ROW = '^' .. rep(ITEM, 4)
+local REST_OF_ROW = items(WINDOW_START)
 
 local SIGNATURE, FIRST_SEEN, WATERMARK, CLAIMED, FENCES, COVERED, STREAK, PAUSED_AT, PAUSE_REASON, WORKING, LIVE =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-local JOB_FACTS = '^%[' .. rep(ITEM, 10) .. '(.*)%]$'
-local NEW_JOB = '[null,\n0,\n0,\n0,\n0,\nnull,\n0,\nnull,\n"",\n0,\n[]]'
+local JOB_FACTS = items(WORKING)
+local NEW_JOB = array({ 'null', '0', '0', '0', '0', 'null', '0', 'null', '""', '0', '[]' })
 
 local RUNNING = '"running"'
 local IN_QUEUE = { ['"queued"'] = true, ['"waiting"'] = true }
@@ -42,19 +41,19 @@ local rows = {}
 
 -- A row as it is kept: its items, and its number.
 local function stored(value)
-  local row = { match(value, ROW) }
-  row[REST] = sub(value, row[REST], -15)
+  local row = { split(ROW, value) }
+  row[REST] = sub(value, row[REST], -14)
   row.number = sub(value, -12)
   return row
 end
 
 local function text_of(row)
-  return '[' .. concat(row, ',\n') .. ']'
+  return array(row)
 end
 
 -- The same of one that is only looked at.
 local function text_in(value)
-  return '[' .. sub(value, 1, -15) .. ']'
+  return '[' .. sub(value, 1, -14) .. ']'
 end
 
 local function load_rows(ids)
@@ -67,7 +66,7 @@ end
 
 -- The first items of a row as it is kept, up to its progress, and its number.
 local function glance(value)
-  local row = { match(value, GLANCE) }
+  local row = { split(GLANCE, value) }
   row.number = sub(value, -12)
   return row
 end
@@ -90,6 +89,12 @@ end
 
 local jobs = {}
 
+local function parsed(text)
+  local job = { split(JOB_FACTS, text, 2) }
+  job[LIVE] = sub(text, job[LIVE], -2)
+  return job
+end
+
 local function load_jobs(names)
   local missing, met = {}, {}
   for _, name in ipairs(names) do
@@ -99,7 +104,7 @@ local function load_jobs(names)
     end
   end
   for index, value in ipairs(fetch(JOBS, missing)) do
-    jobs[missing[index]] = { match(value or NEW_JOB, JOB_FACTS) }
+    jobs[missing[index]] = parsed(value or NEW_JOB)
   end
 end
 
@@ -112,7 +117,7 @@ local function live_of(job)
   if not job.live then
     local live = {}
     if job[LIVE] ~= '[]' then
-      for id, tick, status, stuck in gmatch(job[LIVE], '(".-"),\n(%-?%d+),\n(".-"),\n(%a+)') do
+      for id, tick, status, stuck in gmatch(job[LIVE], '(".-")%z(%-?%d+)%z(".-")%z(%a+)') do
         live[#live + 1] = { id, tonumber(tick), status, stuck }
       end
     end
@@ -122,10 +127,10 @@ local function live_of(job)
 end
 
 local function live_text(id, tick, status, stuck)
-  return id .. ',\n' .. tick .. ',\n' .. status .. ',\n' .. stuck
+  return id .. NUL .. tick .. NUL .. status .. NUL .. stuck
 end
 
-local ONLY = '^%[([^\n]*),\n[^\n]*,\n[^\n]*,\n[^\n]*%]$'
+local ONLY = '^%[([^%z]*)%z[^%z]*%z[^%z]*%z[^%z]*%]$'
 
 local function tick_of(row)
   return row[SCHEDULED_FOR] ~= 'null' and row[SCHEDULED_FOR] or '0'
@@ -139,7 +144,7 @@ local function live_ids(job)
   for index, live in ipairs(live_of(job)) do
     ids[index] = live[1]
   end
-  return '[' .. concat(ids, ',\n') .. ']'
+  return array(ids)
 end
 
 -- The text of a job; it stands until the job is touched again.
@@ -152,8 +157,8 @@ local function state_of(job)
     for index, live in ipairs(job.live) do
       texts[index] = live_text(live[1], int(live[2]), live[3], live[4])
     end
-    job[LIVE] = '[' .. concat(texts, ',\n') .. ']'
+    job[LIVE] = array(texts)
   end
-  job.text = '[' .. concat(job, ',\n') .. ']'
+  job.text = array(job)
   return job.text
 end

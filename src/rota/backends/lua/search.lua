@@ -4,7 +4,7 @@
 -- Answers [where this page ended or null, rows].
 local job, since, earlier, limit, ticks, cursor = ARGV[1], ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
 local statuses, origins, discarded = set_of(ARGV[2]), set_of(ARGV[3]), ARGV[4]
-local first_tick, last_tick = match(ticks, '^%[(.-),\n(.*)%]$')
+local first_tick, last_tick = unpack(items_of(ticks))
 local PAGE, MOST = 200, 1000
 
 local EVERY = {
@@ -42,7 +42,7 @@ local function stands_for_tick(row, rest)
 end
 
 local function is_wanted(row)
-  local rest = { match(row[REST], REST_OF_ROW) }
+  local rest = { split(REST_OF_ROW, row[REST]) }
   return (job == '' or row[JOB] == job)
     and (not statuses or statuses[row[STATUS]])
     and (not origins or origins[row[ORIGIN]])
@@ -133,4 +133,4 @@ while is_more and #found < limit and looked_at < MOST do
   looked_at = looked_at + #ids
 end
 local is_over = not is_more or #found >= limit
-return '[' .. (is_over and 'null' or '"' .. string.gsub(cursor, '[\\"]', '\\%0') .. '"') .. ',' .. array(found) .. ']'
+return array({ is_over and 'null' or '"' .. string.gsub(cursor, '[\\"]', '\\%0') .. '"', array(found) })

@@ -1,15 +1,16 @@
 -- What every script begins with: the namespace, the time, and texts.
 --
 -- Law: a fact is kept and compared as its JSON text and is never decoded: '"running"', 'null', '1780000000000000'. A
--- text is a JSON array with a comma and a line feed between its items. No JSON string contains a line feed, so it can
+-- text is a JSON array with a NUL in the place of the comma between its items. No JSON string contains a NUL, so it can
 -- be taken apart and put together without being understood; and a number of microseconds is turned into one of Lua's
 -- only to be compared or counted, never into text by Lua's own rules, which would write 1.78e+15.
 --
--- Lua looks at every byte of every new string: what is long is cut out once and joined once, and not made in between.
+-- What costs most is to take texts apart, and long strings, of which Lua looks at every byte. So a text is taken apart
+-- by `struct`, to which a NUL is the end of an item, and what is long is cut out once and joined once.
 
 local call, space = redis.call, KEYS[1]
 local sub, find, match, gmatch, format, rep = string.sub, string.find, string.match, string.gmatch, string.format, string.rep
-local concat, tonumber = table.concat, tonumber
+local split, concat, tonumber = struct.unpack, table.concat, tonumber
 local now = clock()
 
 local ints = {}
@@ -24,34 +25,37 @@ local function int(number)
   return text
 end
 
-local ITEM = '([^\n]*),\n'
+local NUL = '\0'
+
+-- How `struct` is told to take apart so many items.
+local function items(count)
+  return rep('s', count)
+end
 
 -- The arrays of a batch: of each its first items, as many as are asked for, and the rest of its text. With 1 these are
--- { 'a', 'b,\nc' } and { 'd', 'e' } of '[[a,\nb,\nc],\n[d,\ne]]'.
+-- { 'a', 'b|c' } and { 'd', 'e' } of '[[a|b|c]|[d|e]]', with a NUL for each '|'.
 local function arrays_of(batch, count)
   local arrays, number, start = {}, 0, 2
-  local pattern, rest = '^%[' .. rep(ITEM, count) .. '()', count + 1
+  local first, rest = items(count), count + 1
   while start < #batch do
-    local array = { match(batch, pattern, start) }
-    local stop = find(batch, '],\n', array[rest], true) or #batch - 1
+    local array = { split(first, batch, start + 1) }
+    local stop = find(batch, ']\0', array[rest], true) or #batch - 1
     array[rest] = sub(batch, array[rest], stop - 1)
     number = number + 1
     arrays[number] = array
-    start = stop + 3
+    start = stop + 2
   end
   return arrays
 end
 
--- The items of a list of scalars: 'a' and 'b' of '[a,\nb]'.
+-- The items of a list of scalars: 'a' and 'b' of '[a|b]'.
 local function items_of(list)
-  local items, number = {}, 0
-  if list ~= '[]' then
-    for item in gmatch(sub(list, 2, -2) .. ',\n', '(.-),\n') do
-      number = number + 1
-      items[number] = item
-    end
+  local found, number = {}, 0
+  for item in gmatch(sub(list, 2, -2), '[^%z]+') do
+    number = number + 1
+    found[number] = item
   end
-  return items
+  return found
 end
 
 -- The same items as the keys of a table, or nil for null.
@@ -91,7 +95,7 @@ local function fetch(key, fields)
   return values
 end
 
--- A list as JSON.
-local function array(items)
-  return '[' .. concat(items, ',') .. ']'
+-- A list as text.
+local function array(list)
+  return '[' .. concat(list, NUL) .. ']'
 end
