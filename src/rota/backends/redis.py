@@ -7,6 +7,7 @@ anybody else's. What is decided there is what `rota.backends.rules` would decide
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from rota.backends import redis_flow, rules
 from rota.backends import redis_rows as texts
@@ -81,17 +82,19 @@ class RedisStore(Namespaced):
     def sync_jobs(self, jobs: Sequence[JobSeen]) -> Sequence[JobState]:
         names = [seen.renamed_from or seen.job_id for seen in jobs]
         calls = [[b"sync", texts.batch(jobs[at : at + JOBS_CHUNK])] for at in range(0, len(jobs), JOBS_CHUNK)]
-        states = (state for reply in self._space.run_all("jobs", calls) for state in texts.decoded(reply))
-        return [texts.state_of(name, state) for name, state in zip(names, states, strict=True)]
+        return [texts.state_of(name, facts) for name, facts in zip(names, self._states(calls), strict=True)]
 
     def job_states(self, job_ids: Sequence[str]) -> Sequence[JobState | None]:
         calls = [[b"look", texts.listed(job_ids[at : at + JOBS_CHUNK])] for at in range(0, len(job_ids), JOBS_CHUNK)]
-        states = (state for reply in self._space.run_all("jobs", calls) for state in texts.decoded(reply))
-        return [state and texts.state_of(job_id, state) for job_id, state in zip(job_ids, states, strict=True)]
+        return [texts.known_state_of(job_id, facts) for job_id, facts in zip(job_ids, self._states(calls), strict=True)]
 
     def pause(self, job_id: str, reason: str | None) -> JobState | None:
-        state = texts.decoded(self._space.run("jobs", b"pause", texts.listed([job_id]), texts.fragment(reason)))[0]
-        return None if state is None else texts.state_of(job_id, state)
+        calls = [[b"pause", texts.listed([job_id]), texts.fragment(reason)]]
+        return texts.known_state_of(job_id, next(self._states(calls)))
+
+    def _states(self, calls: Sequence[Sequence[bytes]]) -> Iterator[list[Any]]:
+        for reply in self._space.run_all("jobs", calls):
+            yield from texts.groups(texts.items(reply), texts.STATE)
 
     # The life of a run ---------------------------------------------------------------------------------------------
 
@@ -112,19 +115,19 @@ class RedisStore(Namespaced):
 
     def renew(self, node: NodeRow, held: Sequence[tuple[str, str]], ttl: float) -> Renewal:
         arguments = (texts.fragment(node.id), _node_text(node), micros(ttl), texts.batch(held))
-        lost, cancelled = texts.decoded(self._space.run("renew", *arguments))
+        lost, cancelled = texts.items(self._space.run("renew", *arguments))
         return Renewal(frozenset(held[at][0] for at in lost), {held[at][0]: reason for at, reason in cancelled})
 
     # Looking -------------------------------------------------------------------------------------------------------
 
     def due(self, before: int, limit: int, exclude: Collection[str] = ()) -> Due:
         reply = self._space.run("due", b"%d" % before, b"%d" % limit, texts.listed(exclude))
-        ready, expired = texts.decoded(reply)
+        ready, expired = texts.items(reply)
         return Due([texts.row_of(facts) for facts in ready], [texts.row_of(facts) for facts in expired])
 
     def run(self, run_id: str) -> RunRow | None:
         kept = self._space.command(b"HGET", self._space.key(b"runs"), texts.fragment(run_id))
-        return None if kept is None else texts.row_of(texts.decoded(b"[%b]" % kept[: -texts.NUMBER]))
+        return None if kept is None else texts.row_of(texts.items(kept[: -texts.NUMBER]))
 
     def runs(
         self,
@@ -150,7 +153,7 @@ class RedisStore(Namespaced):
         cursor: str | None = ""
         while cursor is not None and limit > 0:
             reply = self._space.run("search", job, *marks, b"%d" % limit, ticks, cursor.encode("ascii"))
-            cursor, found = texts.decoded(reply)
+            cursor, found = texts.items(reply)
             yield from map(texts.row_of, found)
             limit -= len(found)
 

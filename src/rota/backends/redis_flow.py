@@ -33,9 +33,9 @@ def claim(space: RedisSpace, claims: Sequence[TickClaim]) -> list[TickAnswer]:
     chunks = _chunks(claims)
     calls = ([texts.batch(list(map(_claim_ask, chunk))), _rows(chunk), _cancelled(chunk)] for chunk in chunks)
     answers: list[TickAnswer] = []
-    for chunk, (now, *found) in zip(chunks, _run(space, "claim", calls), strict=True):
-        each = zip(chunk, found[::3], found[1::3], found[2::3], strict=True)
-        answers += [_claimed(ask, now, *answer) for ask, *answer in each]
+    for chunk, (now, *flat) in zip(chunks, _run(space, "claim", calls), strict=True):
+        found = texts.groups(flat, 2 + texts.STATE)
+        answers += [_claimed(ask, now, facts) for ask, facts in zip(chunk, found, strict=True)]
     return answers
 
 
@@ -62,14 +62,15 @@ def _cancelled(claims: Iterable[TickClaim]) -> bytes:
     return texts.listed([run_id for ask in claims for run_id in ask.cancel])
 
 
-def _claimed(ask: TickClaim, now: int, verdict: Any, state: Sequence[Any], begun: Any) -> TickAnswer:
+def _claimed(ask: TickClaim, now: int, facts: Sequence[Any]) -> TickAnswer:
+    verdict, begun = facts[:2]
     row: RunRow | None = None
     if begun is not None and type(begun) is not int:
         row = texts.row_of(begun)
     elif begun is not None and ask.start is not None:
         row = next(row for row in ask.rows if row.id == ask.start.run_id)
         rules.take(row, ask.start, begun, now)
-    return TickAnswer(verdict, texts.state_of(ask.job_id, state), now, row)
+    return TickAnswer(verdict, texts.state_of(ask.job_id, facts), now, row)
 
 
 def add(space: RedisSpace, rows: Sequence[RunRow]) -> list[RunRow]:
@@ -101,9 +102,9 @@ def swap(space: RedisSpace, swaps: Sequence[Swap]) -> list[SwapAnswer]:
         for chunk in chunks
     )
     return [
-        SwapAnswer("swapped" if is_swapped else "lost", state and texts.state_of(ask.row.job_id, state))
+        SwapAnswer("swapped" if facts[0] else "lost", texts.known_state_of(ask.row.job_id, facts))
         for chunk, answers in zip(chunks, _run(space, "swap", calls), strict=True)
-        for ask, is_swapped, state in zip(chunk, answers[::2], answers[1::2], strict=True)
+        for ask, facts in zip(chunk, texts.groups(answers, 1 + texts.STATE), strict=True)
     ]
 
 
@@ -114,12 +115,13 @@ def _chunks(batch: Sequence[A], size: int = CHUNK) -> list[Sequence[A]]:
     return [batch[at : at + size] for at in range(0, len(batch), size)]
 
 
-def _run(space: RedisSpace, script: str, calls: Iterable[Sequence[bytes]]) -> list[Any]:
+def _run(space: RedisSpace, script: str, calls: Iterable[Sequence[bytes]]) -> list[list[Any]]:
     return [_answered(reply) for reply in space.run_all(script, calls)]
 
 
-def _answered(reply: bytes) -> Any:
-    answers = texts.decoded(reply)
-    if isinstance(answers, dict):
-        raise StoreError(f"the store does not know the job {answers['unknown']!r}: declare it with sync_jobs first")
+def _answered(reply: bytes) -> list[Any]:
+    answers = texts.items(reply)
+    if answers and isinstance(answers[0], dict):
+        unknown = answers[0]["unknown"]
+        raise StoreError(f"the store does not know the job {unknown!r}: declare it with sync_jobs first")
     return answers

@@ -1,8 +1,8 @@
 """Rows, asks and states as the texts that the scripts of Redis keep and compare.
 
 Law: a text is a JSON array, in ASCII, with a NUL in the place of the comma between its items. A batch goes over as one
-array of such arrays, and a batch of answers comes back as one. The order of the first items of a row is known to `lua/rows.lua`;
-names of keys and fields are JSON strings too.
+array of such arrays; what is kept, and what is answered, has no brackets around it. The order of the first items of a
+row is known to `lua/rows.lua`; names of keys and fields are JSON strings too.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ FIELDS: Final = (*_JUDGED, *(name for name in RunRow.__slots__ if name not in _J
 
 NUMBER: Final = 13
 """How many characters of a row as it is kept come after its text: a separator and its number."""
+
+STATE: Final = 11
+"""How many items the state of a job has."""
 
 _facts = attrgetter(*FIELDS)
 _dumps = json.JSONEncoder(separators=("\0", ":"), check_circular=False).encode
@@ -57,8 +60,19 @@ def listed(texts: Collection[str] | None) -> bytes:
     return b"null" if texts is None else _dumps(list(texts)).encode("ascii")
 
 
+def items(reply: bytes) -> list[Any]:
+    """The items of what was kept or answered."""
+    found: list[Any] = decoded(b"[%b]" % reply)
+    return found
+
+
+def groups(items: list[Any], size: int) -> list[list[Any]]:
+    """The items of a flat list that belong together."""
+    return [items[at : at + size] for at in range(0, len(items), size)]
+
+
 def decoded(reply: bytes) -> Any:
-    """What a script answered as JSON."""
+    """A text as JSON."""
     return json.loads(reply.replace(b"\0", b",").decode("ascii"))
 
 
@@ -71,8 +85,14 @@ def row_of(facts: Sequence[Any]) -> RunRow:
 
 
 def state_of(job_id: str, facts: Sequence[Any]) -> JobState:
-    """The state of a job as it came from the server, which also counts its runs at work."""
-    return JobState._make((job_id, *facts[:9], _live_of(facts[10]) if facts[10] else ()))
+    """The state of a job, which `facts` end with as it came from the server, which also counts the runs at work."""
+    live = facts[-1]
+    return JobState._make((job_id, *facts[-STATE:-2], _live_of(live) if live else ()))
+
+
+def known_state_of(job_id: str, facts: Sequence[Any]) -> JobState | None:
+    """The same; `None` for a job that was never declared."""
+    return None if facts[-STATE] is None else state_of(job_id, facts)
 
 
 def _live_of(facts: Sequence[Any]) -> tuple[Live, ...]:

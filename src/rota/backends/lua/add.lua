@@ -36,4 +36,4 @@ for index, row in ipairs(new) do
   end
 end
 finish()
-return array(answers)
+return concat(answers, NUL)

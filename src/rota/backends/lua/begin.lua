@@ -36,4 +36,4 @@ for index, ask in ipairs(asks) do
   end
 end
 finish()
-return array(answers)
+return concat(answers, NUL)

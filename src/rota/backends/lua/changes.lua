@@ -21,8 +21,8 @@ local function note(job, row)
   end
   local is_live = row[STUCK] == 'true' or OPEN[row[STATUS]]
   -- Nearly always it is the only one.
-  if not job.live and (job[LIVE] == '[]' or match(job[LIVE], ONLY) == row[ID]) then
-    job[LIVE] = is_live and '[' .. live_text(row[ID], tick_of(row), row[STATUS], row[STUCK]) .. ']' or '[]'
+  if not job.live and (job[LIVE] == '[]' or is_only_live(job, row[ID])) then
+    job[LIVE] = is_live and array({ row[ID], tick_of(row), row[STATUS], row[STUCK] }) or '[]'
     return
   end
   local live, at = live_of(job), nil

@@ -1,7 +1,7 @@
 -- needs changes
 -- Claim ticks. ARGV: asks, the rows to insert, the ids of runs to be replaced; each ask says how many are its own.
--- Answers the time, and for each the verdict, the state of the job, and what was begun: null, the fence of the run, or,
--- for a claim that was made before, the row as it stands.
+-- Answers the time, and for each the verdict, what was begun, and the state of the job. Begun is null, the fence of the
+-- run, or, for a claim that was made before, the row as it stands.
 local CLAIMED_NOW, TAKEN, TOO_EARLY = '"claimed"', '"taken"', '"too_early"'
 
 local asks, new, replaced = arrays_of(ARGV[1], 13), arrays_of(ARGV[2], REASON), items_of(ARGV[3])
@@ -79,7 +79,7 @@ for index, ask in ipairs(asks) do
       end
     end
   end
-  answers[3 * index - 1], answers[3 * index], answers[3 * index + 1] = verdict, state_of(job), begun or 'null'
+  answers[3 * index - 1], answers[3 * index], answers[3 * index + 1] = verdict, begun or 'null', state_of(job)
 end
 finish()
-return array(answers)
+return concat(answers, NUL)

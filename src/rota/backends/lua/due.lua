@@ -76,4 +76,4 @@ add_texts(ready, first_of('due', limit))
 if #ready < limit then
   add_texts(ready, first_of('late', limit - #ready))
 end
-return array({ array(ready), array(expired()) })
+return concat({ array(ready), array(expired()) }, NUL)

@@ -1,6 +1,6 @@
 -- needs changes
 -- Declare jobs, or look at them, or pause one. ARGV: 'sync' and [id, signature, renamed from] of each, 'look' and ids, or
--- 'pause' with id and reason (null: resume). Answers their states, null for one never declared.
+-- 'pause' with id and reason (null: resume). Answers their states.
 local verb, answers = ARGV[1], {}
 
 local function later(one, other)
@@ -76,9 +76,9 @@ else
       set_pause(job, ARGV[3])
       touch(job, name)
     end
-    answers[index] = is_declared(job) and state_of(job) or 'null'
+    answers[index] = state_of(job)
   end
 end
 finish()
 write('HDEL', renames, dropped)
-return array(answers)
+return concat(answers, NUL)

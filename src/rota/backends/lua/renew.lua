@@ -22,4 +22,4 @@ for index, id in ipairs(ids) do
 end
 call('HSET', space .. 'nodes', ARGV[1], ARGV[2])
 write('ZADD', space .. 'leases', extended)
-return array({ array(lost), array(cancelled) })
+return concat({ array(lost), array(cancelled) }, NUL)

@@ -1,6 +1,6 @@
 -- Runs and jobs: how they are kept, and how they are taken apart.
 --
--- runs          hash     id -> text of the row without its brackets, with its number as the last item
+-- runs          hash     id -> text of the row, with its number as the last item
 -- jobs          hash     id -> text of the job
 -- job:<id>      sorted   entries of the job's runs by the time of queueing
 -- status:<s>    sorted   entries of the runs of a status by the time of queueing; those that are running are in leases
@@ -27,7 +27,8 @@ local REST_OF_ROW = items(WINDOW_START)
 local SIGNATURE, FIRST_SEEN, WATERMARK, CLAIMED, FENCES, COVERED, STREAK, PAUSED_AT, PAUSE_REASON, WORKING, LIVE =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 local JOB_FACTS = items(WORKING)
-local NEW_JOB = array({ 'null', '0', '0', '0', '0', 'null', '0', 'null', '""', '0', '[]' })
+-- A job that nobody has declared has no signature.
+local NEW_JOB = concat({ 'null', '0', '0', '0', '0', 'null', '0', 'null', '""', '0', '[]' }, NUL)
 
 local RUNNING = '"running"'
 local IN_QUEUE = { ['"queued"'] = true, ['"waiting"'] = true }
@@ -90,8 +91,8 @@ end
 local jobs = {}
 
 local function parsed(text)
-  local job = { split(JOB_FACTS, text, 2) }
-  job[LIVE] = sub(text, job[LIVE], -2)
+  local job = { split(JOB_FACTS, text) }
+  job[LIVE] = sub(text, job[LIVE])
   return job
 end
 
@@ -126,11 +127,11 @@ local function live_of(job)
   return job.live
 end
 
-local function live_text(id, tick, status, stuck)
-  return id .. NUL .. tick .. NUL .. status .. NUL .. stuck
+-- Whether a run is the only live one. They are { id, tick, status, stuck } each.
+local function is_only_live(job, id)
+  local first, _, _, stuck = split('sss', job[LIVE], 2)
+  return first == id and not find(job[LIVE], NUL, stuck, true)
 end
-
-local ONLY = '^%[([^%z]*)%z[^%z]*%z[^%z]*%z[^%z]*%]$'
 
 local function tick_of(row)
   return row[SCHEDULED_FOR] ~= 'null' and row[SCHEDULED_FOR] or '0'
@@ -155,10 +156,11 @@ local function state_of(job)
   if job.live then
     local texts = {}
     for index, live in ipairs(job.live) do
-      texts[index] = live_text(live[1], int(live[2]), live[3], live[4])
+      local id, tick, status, stuck = unpack(live)
+      texts[index] = concat({ id, int(tick), status, stuck }, NUL)
     end
     job[LIVE] = array(texts)
   end
-  job.text = array(job)
+  job.text = concat(job, NUL)
   return job.text
 end

@@ -133,4 +133,4 @@ while is_more and #found < limit and looked_at < MOST do
   looked_at = looked_at + #ids
 end
 local is_over = not is_more or #found >= limit
-return array({ is_over and 'null' or '"' .. string.gsub(cursor, '[\\"]', '\\%0') .. '"', array(found) })
+return concat({ is_over and 'null' or '"' .. string.gsub(cursor, '[\\"]', '\\%0') .. '"', array(found) }, NUL)

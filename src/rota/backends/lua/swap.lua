@@ -1,6 +1,6 @@
 -- needs changes
 -- Replace rows that are still as their swap expects them. ARGV: asks, rows, log lines; each ask says how many lines are
--- its own. Answers for each whether it was swapped, and the state of the job or null.
+-- its own. Answers for each whether it was swapped, and the state of the job.
 local asks, news, lines = arrays_of(ARGV[1], 5), arrays_of(ARGV[2], SCHEDULED_FOR), items_of(ARGV[3])
 local kept, ids, names = {}, {}, {}
 for index, row in ipairs(news) do
@@ -59,8 +59,8 @@ for index, new in ipairs(news) do
       end
     end
   end
-  answers[2 * index - 1], answers[2 * index] = tostring(is_swapped), is_declared(job) and state_of(job) or 'null'
+  answers[2 * index - 1], answers[2 * index] = tostring(is_swapped), state_of(job)
 end
 finish()
 write_all('RPUSH', logs)
-return array(answers)
+return concat(answers, NUL)

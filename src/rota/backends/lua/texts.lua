@@ -6,7 +6,8 @@
 -- only to be compared or counted, never into text by Lua's own rules, which would write 1.78e+15.
 --
 -- What costs most is to take texts apart, and long strings, of which Lua looks at every byte. So a text is taken apart
--- by `struct`, to which a NUL is the end of an item, and what is long is cut out once and joined once.
+-- by `struct`, to which a NUL is the end of an item, and what is long is cut out once and joined once: what is kept, and
+-- what is answered, does without the outermost brackets.
 
 local call, space = redis.call, KEYS[1]
 local sub, find, match, gmatch, format, rep = string.sub, string.find, string.match, string.gmatch, string.format, string.rep
