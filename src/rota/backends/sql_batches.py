@@ -2,13 +2,19 @@
 
 Law: a batch goes in as one parameter, a JSON list of rows that the server takes apart, so that its cost is one round
 trip whatever its size. A value that is not there is `NULL`. No text from outside is ever put into a statement.
+
+Every character of that list is looked at several times on its way, and MySQL and MariaDB walk through a row anew for
+each of its columns. So it has short names, and only the columns in which rows differ: where all have the same value,
+which is so of most columns, that value is a parameter by itself.
 """
 
 # ruff: noqa: S608  # the statements are put together from names of columns alone
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from json import JSONEncoder
 from typing import Any, Final, Literal
 
@@ -44,101 +50,136 @@ _TYPES: Final[dict[str, dict[type[TypeEngine[Any]], str]]] = {
     },
 }
 
-_SPACE: Final = "(SELECT id FROM rota_spaces WHERE id = %s)"
+_SPACE: Final = "(SELECT id FROM rota_spaces WHERE id = %(space)s)"
 """The number of a space, or `NULL`, which no table takes, where the tables were made anew without it."""
+
+_PARAMETER: Final = re.compile(r"%\((\w+)\)s")
 
 Statement = tuple[str, tuple[object, ...]]
 """A statement as drivers take it, and its parameters."""
+
+Maker = Callable[["_Rows"], str]
+"""Makes a statement, its parameters by name: `space`, `rows`, and the columns in which rows do not differ."""
 
 
 class Batch:
     """A statement that writes rows of some columns into a table; `space` is a column of every row."""
 
-    def __init__(self, statements: Mapping[str, str], columns: Sequence[str], *, space_first: bool) -> None:
-        self._statements = statements
+    def __init__(self, table: Table, columns: Sequence[str], make: Maker) -> None:
         self._columns = columns
-        self._space_first = space_first
+        self._statement = lru_cache(lambda family, varied: _numbered(make(_Rows(family, table, columns, varied))))
 
     def of(self, family: str, space: int, rows: Iterable[Sequence[object]]) -> Iterator[Statement]:
-        """What writes rows, each the values of the columns in their order."""
-        for batch in _batches(self._columns, rows, escape=family == "postgresql"):
-            yield self._statements[family], (space, batch) if self._space_first else (batch, space)
+        """What writes rows, each the values of the columns in their order. Their keys differ."""
+        columns = dict(zip(self._columns, zip(*rows, strict=True), strict=False))
+        if not columns:
+            return
+        varied = tuple(name for name, values in columns.items() if values.count(values[0]) < len(values))
+        varied = varied or (self._columns[0],)
+        statement, names = self._statement(family, varied)
+        parameters: dict[str, object] = {name: _kept(family, values[0]) for name, values in columns.items()}
+        parameters["space"] = space
+        for batch in _batches(family, list(zip(*(columns[name] for name in varied), strict=True))):
+            parameters["rows"] = batch
+            yield statement, tuple([parameters[name] for name in names])
+
+
+class _Rows:
+    """The rows of a batch as a statement has them; they differ in some columns, `varied`."""
+
+    def __init__(self, family: str, table: Table, columns: Sequence[str], varied: Sequence[str]) -> None:
+        self.family = family
+        self.columns = columns
+        self._types = {name: _TYPES[family][type(table.c[name].type)] for name in columns}
+        self._places = {name: _short(number) for number, name in enumerate(varied)}
+
+    def value(self, name: str) -> str:
+        """The value of a column."""
+        if name in self._places:
+            return f"r.{self._places[name]}"
+        return f"CAST(%({name})s AS {self._types[name]})" if self.family == "postgresql" else f"%({name})s"
+
+    def source(self) -> str:
+        """Where rows are selected from, as `r`."""
+        types = {place: self._types[name] for name, place in self._places.items()}
+        if self.family == "postgresql":
+            described = ", ".join(f"{place} {kind}" for place, kind in types.items())
+            return f"json_to_recordset(CAST(%(rows)s AS json)) AS r ({described})"
+        described = ", ".join(f"{place} {kind} PATH '$.{place}'" for place, kind in types.items())
+        return f"JSON_TABLE(CONVERT(%(rows)s USING utf8mb4), '$[*]' COLUMNS ({described})) AS r"
+
+    def quoted(self, name: str) -> str:
+        """The name of a column of the table."""
+        return f'"{name}"' if self.family == "postgresql" else f"`{name}`"
 
 
 def inserting(table: Table, columns: Sequence[str], known: Literal["fails", "stays", "changes"] = "fails") -> Batch:
     """Insert rows. What becomes of a row whose key is known: the statement fails, it stays, or it is changed."""
-    return Batch({family: _insert(family, table, columns, known) for family in _TYPES}, columns, space_first=True)
+    return Batch(table, columns, lambda rows: _insert(table, rows, known))
 
 
 def updating(table: Table, key: str, columns: Sequence[str]) -> Batch:
     """Update rows that are known; `key` comes first of the columns."""
-    return Batch(
-        {family: _update(family, table, key, columns) for family in _TYPES}, (key, *columns), space_first=False
-    )
+    return Batch(table, (key, *columns), lambda rows: _update(table, key, rows))
 
 
-def _insert(family: str, table: Table, columns: Sequence[str], known: str) -> str:
-    names = ", ".join(_quoted(family, name) for name in columns)
-    values = ", ".join(f"r.{_quoted(family, name)}" for name in columns)
-    rows = _rows(family, table, columns)
-    statement = f"INSERT INTO {table.name} (space, {names}) SELECT {_SPACE}, {values} FROM {rows}"
+def _insert(table: Table, rows: _Rows, known: str) -> str:
+    names, values = ", ".join(map(rows.quoted, rows.columns)), ", ".join(map(rows.value, rows.columns))
+    statement = f"INSERT INTO {table.name} (space, {names}) SELECT {_SPACE}, {values} FROM {rows.source()}"
     if known == "fails":
         return statement
     keys = [column.name for column in table.primary_key]
-    changed = [name for name in columns if name not in keys] if known == "changes" else []
-    if family == "postgresql":
-        assigned = ", ".join(f"{_quoted(family, name)} = excluded.{_quoted(family, name)}" for name in changed)
+    changed = [name for name in rows.columns if name not in keys] if known == "changes" else []
+    if rows.family == "postgresql":
+        assigned = ", ".join(f"{rows.quoted(name)} = excluded.{rows.quoted(name)}" for name in changed)
         action = f"({', '.join(keys)}) DO UPDATE SET {assigned}" if changed else "DO NOTHING"
         return f"{statement} ON CONFLICT {action}"
-    assigned = ", ".join(f"{table.name}.{_quoted(family, name)} = r.{_quoted(family, name)}" for name in changed)
+    assigned = ", ".join(f"{table.name}.{rows.quoted(name)} = {rows.value(name)}" for name in changed)
     return f"{statement} ON DUPLICATE KEY UPDATE {assigned or f'{table.name}.space = {table.name}.space'}"
 
 
-def _update(family: str, table: Table, key: str, columns: Sequence[str]) -> str:
-    rows = _rows(family, table, (key, *columns))
-    if family == "postgresql":
-        assigned = ", ".join(f"{_quoted(family, name)} = r.{_quoted(family, name)}" for name in columns)
-        return f"UPDATE {table.name} AS t SET {assigned} FROM {rows} WHERE t.space = %s AND t.{key} = r.{key}"
-    assigned = ", ".join(f"t.{_quoted(family, name)} = r.{_quoted(family, name)}" for name in columns)
-    return (
-        f"UPDATE {rows} STRAIGHT_JOIN {table.name} AS t ON t.space = %s AND t.{key} = CAST(r.{key} AS BINARY) "
-        f"SET {assigned}"
-    )
+def _update(table: Table, key: str, rows: _Rows) -> str:
+    changed = [name for name in rows.columns if name != key]
+    if rows.family == "postgresql":
+        assigned = ", ".join(f"{rows.quoted(name)} = {rows.value(name)}" for name in changed)
+        place = f"t.space = %(space)s AND t.{key} = {rows.value(key)}"
+        return f"UPDATE {table.name} AS t SET {assigned} FROM {rows.source()} WHERE {place}"
+    assigned = ", ".join(f"t.{rows.quoted(name)} = {rows.value(name)}" for name in changed)
+    place = f"t.space = %(space)s AND t.{key} = CAST({rows.value(key)} AS BINARY)"
+    return f"UPDATE {rows.source()} STRAIGHT_JOIN {table.name} AS t ON {place} SET {assigned}"
 
 
-def _rows(family: str, table: Table, columns: Sequence[str]) -> str:
-    types = [(_quoted(family, name), _type(family, table, name), name) for name in columns]
-    if family == "postgresql":
-        described = ", ".join(f"{quoted} {kind}" for quoted, kind, _ in types)
-        return f"json_to_recordset(CAST(%s AS json)) AS r ({described})"
-    described = ", ".join(f"{quoted} {kind} PATH '$.{name}'" for quoted, kind, name in types)
-    return f"JSON_TABLE(%s, '$[*]' COLUMNS ({described})) AS r"
+def _numbered(statement: str) -> tuple[str, list[str]]:
+    """The statement with its parameters by place, and their names in that order."""
+    return _PARAMETER.sub("%s", statement), _PARAMETER.findall(statement)
 
 
-def _type(family: str, table: Table, name: str) -> str:
-    return _TYPES[family][type(table.c[name].type)]
+def _short(number: int) -> str:
+    """The name in a batch of the column of that number."""
+    return f"c{number}"
 
 
-def _quoted(family: str, name: str) -> str:
-    return f'"{name}"' if family == "postgresql" else f"`{name}`"
+def _kept(family: str, value: object) -> object:
+    """A value as the database can keep it."""
+    return escaped(value) if family == "postgresql" and isinstance(value, str) else value
 
 
-def _batches(columns: Sequence[str], rows: Iterable[Sequence[object]], *, escape: bool) -> Iterator[str]:
+def _batches(family: str, rows: Sequence[Sequence[object]]) -> Iterator[str | bytes]:
     """The rows as JSON lists of bounded length, in order."""
-    batch: list[str] = []
-    length = 0
-    for values in rows:
-        row = {name: value for name, value in zip(columns, values, strict=True) if value is not None}
-        encoded = _encode(row)
+    text = _encoded(rows)
+    if len(text) > LARGEST and len(rows) > 1:
+        middle = len(rows) // 2
+        yield from _batches(family, rows[:middle])
+        yield from _batches(family, rows[middle:])
+    elif family == "mysql":
+        yield text.encode()  # drivers in Python send bytes in less time than a text full of quotes
+    elif "\\u0000" in text or "\\u001a" in text:
         # JSON spells control characters out; PostgreSQL cannot keep all of them.
-        if escape and ("\\u0000" in encoded or "\\u001a" in encoded):
-            encoded = _encode(
-                {name: escaped(value) if isinstance(value, str) else value for name, value in row.items()}
-            )
-        if batch and length + len(encoded) > LARGEST:
-            yield f"[{','.join(batch)}]"
-            batch, length = [], 0
-        batch.append(encoded)
-        length += len(encoded)
-    if batch:
-        yield f"[{','.join(batch)}]"
+        yield _encoded([[_kept(family, value) for value in row] for row in rows])
+    else:
+        yield text
+
+
+def _encoded(rows: Sequence[Sequence[object]]) -> str:
+    names = [_short(number) for number in range(len(rows[0]))]
+    return _encode([{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows])
