@@ -340,10 +340,32 @@ def test_texts_come_back_as_they_went_in(server):
 
 
 @both
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("values", ["all the same", "all different", "some missing", "all missing"])
+def test_rows_come_back_as_they_went_in_whether_they_agree_or_differ(server, count, values):
+    def text(number: int) -> str | None:
+        missing = values == "all missing" or (values == "some missing" and number % 2 == 0)
+        return None if missing else TEXTS[0] + TEXTS[7] + (str(number) if values == "all different" else "")
+
+    def instant(number: int) -> int | None:
+        return None if text(number) is None else len(text(number)) + number
+
+    with opened(services.url(server)) as store:
+        store.sync_jobs([JobSeen("job", "signature")])
+        new = [row(store, args=text(n), lane=text(n), scheduled_for=instant(n)) for n in range(count)]
+        assert store.add([each.copy() for each in new]) == new
+        for number, each in enumerate(new):
+            each.status, each.result, each.error, each.finished_at = "failed", text(number), text(-number), number
+        store.swap([Swap(each.copy(), "queued", None, logs=(text(0) or "line",) * 2) for each in new])
+        assert [store.run(each.id) for each in new] == new
+        assert [store.logs(each.id) for each in new] == [[text(0) or "line"] * 2] * count
+
+
+@both
 def test_a_large_batch_goes_in_pieces(server):
     with opened(services.url(server)) as store:
-        rows = [row(store, args="x" * 300_000) for _ in range(8)]
-        assert len(store.add(rows)) == 8
+        rows = [row(store, args=str(number) * 300_000) for number in range(8)]
+        assert store.add(rows) == rows
         assert [found.id for found in store.due(store.now(), 10).ready] == [each.id for each in rows]
 
 
