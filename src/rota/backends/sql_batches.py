@@ -1,11 +1,11 @@
 """Writing many rows in one statement, on PostgreSQL and on MySQL/MariaDB.
 
-Law: a batch goes in as one parameter, a JSON list of rows that the server takes apart, so that its cost is one round
-trip whatever its size. A value that is not there is `NULL`. No text from outside is ever put into a statement.
+Law: a batch goes in as a JSON list of rows that the server takes apart, so that its cost is one round trip whatever its
+size. A value that is not there is `NULL`. No text from outside is ever put into a statement, all are parameters.
 
-Every character of that list is looked at several times on its way, and MySQL and MariaDB walk through a row anew for
-each of its columns. So it has short names, and only the columns in which rows differ: where all have the same value,
-which is so of most columns, that value is a parameter by itself.
+Every character of the list is looked at several times on its way, and MySQL and MariaDB walk through a row anew for
+each of its columns. So the list has short names, and only the columns in which rows differ; where all have the same
+value, which is so of most columns, that value is a parameter by itself.
 """
 
 # ruff: noqa: S608  # the statements are put together from names of columns alone
@@ -71,11 +71,12 @@ class Batch:
 
     def of(self, family: str, space: int, rows: Iterable[Sequence[object]]) -> Iterator[Statement]:
         """What writes rows, each the values of the columns in their order. Their keys differ."""
-        columns = dict(zip(self._columns, zip(*rows, strict=True), strict=False))
-        if not columns:
+        found = list(rows)
+        if not found:
             return
+        columns = dict(zip(self._columns, zip(*found, strict=True), strict=True))
         varied = tuple(name for name, values in columns.items() if values.count(values[0]) < len(values))
-        varied = varied or (self._columns[0],)
+        varied = varied or (self._columns[0],)  # a list has columns, and one row to be updated is found by its key
         statement, names = self._statement(family, varied)
         parameters: dict[str, object] = {name: _kept(family, values[0]) for name, values in columns.items()}
         parameters["space"] = space
