@@ -23,7 +23,7 @@ from rota.core.registration import (
     refuse_shared_claims,
     unknown_job,
 )
-from rota.drivers.configuration import DEFAULTS, Configuration, leaving_time, refuse_coroutine_hook
+from rota.drivers.configuration import Configuration, leaving_time, notes_given, refuse_coroutine_hook
 from rota.errors import ConfigurationError, StateError
 from rota.executors.choose import choose_executor
 from rota.peer_words import METHOD_WORDS, SCHEDULER_WORDS
@@ -73,7 +73,10 @@ class Scheduler(Declaring):
     with any backend but memory.
     """
 
+    _given: frozenset[str]
+
     @corrects_names("Scheduler", SCHEDULER_WORDS)
+    @notes_given
     def __init__(
         self,
         name: str | None = None,
@@ -91,7 +94,7 @@ class Scheduler(Declaring):
         hooks: Iterable[Hook] = (),
         create_tables: bool = True,
     ) -> None:
-        given = {
+        arguments = {
             "name": name,
             "tz": tz,
             "store": store,
@@ -106,8 +109,7 @@ class Scheduler(Declaring):
             "hooks": hooks,
             "create_tables": create_tables,
         }
-        left_in = {key: value for key, value in given.items() if value != DEFAULTS[key]}
-        self._configuration = Configuration(left_in)
+        self._configuration = Configuration(arguments, self._given)
         self._jobs: dict[str, Job] = {}
         self._earlier_ids: set[str] = set()
         self._mutex = RLock()

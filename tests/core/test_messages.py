@@ -16,7 +16,6 @@ import sqlalchemy
 from rota import ConfigurationError, GiveUp, Jobs, Retry, RetryAfter, Scheduler, Snooze
 from rota.core.job import place_of
 from rota.core.options import OPTION_NAMES
-from rota.drivers.configuration import DEFAULTS
 from rota.executors.inline import InlineExecutor
 from rota.peer_words import CRON_WORDS, JOB_WORDS, METHOD_WORDS, RETRY_WORDS, SCHEDULER_WORDS
 from rota.testing import FakeClock, simulate
@@ -71,7 +70,7 @@ def test_a_word_of_other_libraries_is_answered_with_the_word_here(word: str, hin
 
 def test_no_word_of_other_libraries_is_one_of_ours() -> None:
     assert not set(JOB_WORDS) & {*OPTION_NAMES, "id"}
-    assert not set(SCHEDULER_WORDS) & set(DEFAULTS)
+    assert not set(SCHEDULER_WORDS) & set(signature(Scheduler).parameters)
     assert not set(RETRY_WORDS) & set(signature(Retry).parameters)
     assert not set(CRON_WORDS) & set(signature(Cron.__new__).parameters)
     for name, words in METHOD_WORDS.items():

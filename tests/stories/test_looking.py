@@ -339,6 +339,22 @@ def test_configure_fills_in_what_was_left_out_until_first_use(world):
         other.configure(max_workers=3)
 
 
+def test_what_was_given_stays_given_though_it_is_the_default():
+    scheduler = Scheduler(None, tz="UTC", hooks=())
+    for name, value in {"name": "billing", "tz": "Europe/Paris", "hooks": [print]}.items():
+        with pytest.raises(ConfigurationError, match=f"{name} was given already"):
+            scheduler.configure(**{name: value})
+    scheduler.configure(tz="UTC", max_workers=20)
+    with pytest.raises(ConfigurationError, match="max_workers was given already, 20"):
+        scheduler.configure(max_workers=5)
+
+
+def test_the_signature_of_the_scheduler_shows_the_defaults():
+    defaults = {name: parameter.default for name, parameter in signature(Scheduler).parameters.items()}
+    assert (defaults["tz"], defaults["lease_ttl"], defaults["retention"]) == ("UTC", 30.0, timedelta(days=30))
+    assert defaults["name"] is None
+
+
 @ONE
 def test_a_jobs_is_a_blueprint_with_prefix_and_defaults(world):
     jobs = Jobs("reports.", tz="Europe/Paris", timeout=60)

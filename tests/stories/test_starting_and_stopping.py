@@ -357,6 +357,13 @@ def test_the_environment_sets_the_time_for_shutdown(tmp_path, monkeypatch):
     let_go.set()
 
 
+@pytest.mark.parametrize("given", [19.0, 20.0])
+def test_a_time_for_shutdown_in_code_counts_even_where_it_is_the_default(monkeypatch, given):
+    monkeypatch.setenv("ROTA_SHUTDOWN_TIMEOUT", "300")
+    assert Scheduler(shutdown_timeout=given)._host.runtime.settings.shutdown_timeout == given
+    assert Scheduler()._host.runtime.settings.shutdown_timeout == 300.0
+
+
 def test_a_run_waiting_in_the_pool_when_shutdown_comes_is_queued_again_at_no_cost(tmp_path):
     scheduler = scheduler_on(tmp_path, max_workers=1)
     begun = threading.Event()

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Callable, Collection, Iterable, Mapping
+from copy import copy
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from rota.backends.urls import without_password
@@ -26,33 +27,32 @@ from rota.triggers.zones import zone, zone_hint
 if TYPE_CHECKING:
     from rota.ports import Clock, Executor, Hook
 
-DEFAULTS: Final[Mapping[str, object]] = {
-    "name": None,
-    "tz": "UTC",
-    "store": None,
-    "locks": None,
-    "clock": None,
-    "max_workers": 20,
-    "lease_ttl": 30.0,
-    "shutdown_timeout": 20.0,
-    "retention": timedelta(days=30),
-    "executors": None,
-    "defaults": None,
-    "hooks": (),
-    "create_tables": True,
-}
+Constructor = TypeVar("Constructor", bound=Callable[..., None])
+
 MEMORY_NAME: Final = "rota"
 SHUTDOWN_TIMEOUT: Final = "ROTA_SHUTDOWN_TIMEOUT"
 BUILT_IN_EXECUTORS: Final = frozenset({"inline", "thread", "asyncio", "process"})
 
 
-class Configuration:
-    """The constructor's arguments by name; what was left out has its default."""
+def notes_given(constructor: Constructor) -> Constructor:
+    """Decorator of a constructor that takes but `name` by position: it finds in `self._given` the names of the
+    arguments that were really given. By its own look it could not tell a default from an equal value."""
 
-    def __init__(self, given: Mapping[str, object]) -> None:
-        self._given: dict[str, object] = {}
-        self._written: dict[str, object] = {}
-        self._fill_in(given)
+    @wraps(constructor)
+    def construct(self: Any, *args: Any, **kwargs: Any) -> None:
+        self._given = frozenset(kwargs) | ({"name"} if args else set())
+        constructor(self, *args, **kwargs)
+
+    return cast(Constructor, construct)
+
+
+class Configuration:
+    """The constructor's arguments by name, and which of them were given; the others have their defaults."""
+
+    def __init__(self, arguments: Mapping[str, object], given: Collection[str]) -> None:
+        self._values = _checked(arguments)
+        self._written = {name: arguments[name] for name in given}
+        _require_name(self._values)
 
     def has(self, given: Mapping[str, object]) -> bool:
         """Whether all of that was given already."""
@@ -62,31 +62,26 @@ class Configuration:
 
     def filled_in(self, given: Mapping[str, object]) -> Configuration:
         """One with what was left out so far in this one; this one stays as it is."""
-        filled = Configuration({})
-        filled.adopt(self)
-        filled._fill_in(given)
+        refuse_unknown(given, tuple(_CHECKS), "Scheduler", SCHEDULER_WORDS)
+        checked = _checked(given)
+        for name, value in checked.items():
+            if name in self._written and self._values[name] != value:
+                before = self._values[name]
+                raise ConfigurationError(
+                    f"configure: {name} was given already, {before!r}; only what was left out can be"
+                )
+        filled: Configuration = copy(self)
+        filled._values = {**self._values, **checked}
+        filled._written = {**self._written, **given}
+        _require_name(filled._values)
         return filled
 
     def adopt(self, other: Configuration) -> None:
         """Say what the other one says."""
-        self._given, self._written = dict(other._given), dict(other._written)
-
-    def _fill_in(self, given: Mapping[str, object]) -> None:
-        refuse_unknown(given, tuple(DEFAULTS), "Scheduler", SCHEDULER_WORDS)
-        for name, value in given.items():
-            if name in self._given and self._given[name] != value:
-                before = self._given[name]
-                raise ConfigurationError(
-                    f"configure: {name} was given already, {before!r}; only what was left out can be"
-                )
-        checked = {name: _CHECKS[name](value) for name, value in given.items()}
-        merged = {**self._given, **checked}
-        _require_name(merged)
-        self._given = merged
-        self._written.update(given)
+        self._values, self._written = dict(other._values), dict(other._written)
 
     def __getitem__(self, name: str) -> object:
-        return self._given.get(name, DEFAULTS[name])
+        return self._values[name]
 
     @property
     def name(self) -> str:
@@ -148,12 +143,16 @@ class Configuration:
 
     def _shutdown_timeout(self) -> float:
         text = os.environ.get(SHUTDOWN_TIMEOUT)
-        if "shutdown_timeout" in self._given or text is None:
+        if "shutdown_timeout" in self._written or text is None:
             return cast(float, self["shutdown_timeout"])
         try:
             return _seconds("Scheduler: shutdown_timeout", 0.0)(float(text))
         except ValueError:
             raise ConfigurationError(f"{SHUTDOWN_TIMEOUT}={text!r}: a number of seconds is expected") from None
+
+
+def _checked(arguments: Mapping[str, object]) -> dict[str, object]:
+    return {name: _CHECKS[name](value) for name, value in arguments.items()}
 
 
 def _require_name(given: Mapping[str, object]) -> None:
