@@ -37,6 +37,25 @@ def test_start_is_idempotent_and_says_whether_it_runs(tmp_path, monkeypatch):
     assert "ROTA_AUTOSTART" in scheduler.health().why
 
 
+def test_health_tells_what_keeps_the_engine_from_turning(tmp_path, monkeypatch):
+    scheduler = scheduler_on(tmp_path)
+    scheduler.start()
+    engine = scheduler._host.node.engine
+
+    def broken():
+        raise RuntimeError("boom")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "turn", broken)
+        engine.post(None)
+        assert until(lambda: not scheduler.health().alive)
+        assert scheduler.health().why == "its own code failed with RuntimeError('boom')"
+    engine.post(None)
+    assert until(lambda: scheduler.health().alive)
+    assert scheduler.health().why == ""
+    scheduler.shutdown()
+
+
 def test_a_scheduler_that_was_shut_down_starts_again_and_goes_on(tmp_path):
     scheduler = scheduler_on(tmp_path)
     ran = threading.Semaphore(0)

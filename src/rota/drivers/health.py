@@ -47,6 +47,7 @@ def health_of(host: Host) -> Health:
     """The health of the scheduler in this host process."""
     node = host.node
     alive = node is not None and node.is_alive
+    why = "" if alive else _why_not(host, node)
     (store_answers, orphans), locks_answer = _ask_backends(host)
     lag, overdue = _lateness(node) if node is not None else (0.0, ())
     return Health(
@@ -59,8 +60,13 @@ def health_of(host: Host) -> Health:
         locks=locks_answer,
         tzdata=zone_data(),
         orphans=orphans,
-        why="" if alive else host.armed or "it was not started in this process",
+        why=why,
     )
+
+
+def _why_not(host: Host, node: HostedNode | None) -> str:
+    trouble = "" if node is None else node.trouble
+    return trouble or host.armed or "it was not started in this process"
 
 
 def _has_backend(host: Host) -> bool:

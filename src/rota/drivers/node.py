@@ -92,6 +92,11 @@ class Node:
             return False
         return self._driver is None or self._driver.is_alive
 
+    @property
+    def trouble(self) -> str:
+        """Why its thread executes no jobs though it lives, or an empty text."""
+        return "" if self._driver is None else self._driver.trouble
+
     def open(self) -> None:
         """Declare the jobs, take up open runs, show a sign of life."""
         capture.install()

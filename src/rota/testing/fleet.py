@@ -167,6 +167,11 @@ class Fleet:
         return any(node.is_alive for node in self.nodes)
 
     @property
+    def trouble(self) -> str:
+        """None that a health would tell: what fails in a simulation is raised to the test."""
+        return ""
+
+    @property
     def engine(self) -> Engine:
         """The engine of the first living node."""
         return self._first().engine
