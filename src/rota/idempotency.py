@@ -25,6 +25,7 @@ from typing import Any, Final, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
 from rota.core.calling import is_coroutine_function
 from rota.core.json_values import result_text
 from rota.core.lease import Lease
+from rota.core.options import LONGEST_SPAN, too_long
 from rota.core.run import JSON
 from rota.errors import BackendError, ConfigurationError, InProgress, LeaseLost, LockHeld, ResultNotStored, StoreError
 from rota.ports import Store
@@ -278,6 +279,8 @@ class _Call:
 def _check_options(ttl: float | None, on_death: str) -> None:
     if ttl is not None and (type(ttl) not in (int, float) or not 0 < ttl < math.inf):
         raise ConfigurationError(f"ttl is a number of seconds above 0, or None for ever, not {ttl!r}")
+    if ttl is not None and ttl > LONGEST_SPAN:
+        raise ConfigurationError(f"ttl: {too_long(ttl)}; None is for ever")
     if on_death not in ("retry", "raise"):
         raise ConfigurationError(f"on_death is 'retry' or 'raise', not {on_death!r}")
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from inspect import iscoroutinefunction, signature
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -373,3 +374,35 @@ def test_what_is_no_store_is_told_what_to_write(given, hint):
     assert str(raised.value) == (
         f"store: a URL, a Store or a callable that gives one is expected, not {given!r:.100}{hint}"
     )
+
+
+LONGEST = timedelta(seconds=1e10)
+TOO_LONG = "is over 1e+10 seconds, three centuries"
+
+
+def test_a_span_longer_than_every_store_can_keep_is_refused_where_it_is_given() -> None:
+    scheduler, over = Scheduler(), LONGEST + timedelta(microseconds=1)
+    kept = "; None keeps records for ever, as does a status that is not named"
+    assert said(lambda: Scheduler(retention=timedelta.max)).endswith(f"{TOO_LONG}{kept}")
+    assert said(lambda: Scheduler(retention={"failed": over})) == f"Scheduler: retention: {over!r} {TOO_LONG}{kept}"
+    assert said(lambda: scheduler.add(work, retention=over)) == f"job 'work': retention: {over!r} {TOO_LONG}{kept}"
+    assert said(lambda: Scheduler(lease_ttl=1e300)) == f"Scheduler: lease_ttl: 1e+300 {TOO_LONG}"
+    assert said(lambda: scheduler.shutdown(2e10)) == f"shutdown: timeout: 20000000000.0 {TOO_LONG}"
+    assert (
+        said(lambda: scheduler.idempotent("key", ttl=1e15)) == f"ttl: 1000000000000000.0 {TOO_LONG}; None is for ever"
+    )
+    assert said(lambda: scheduler.lock("name", wait=float("inf"))) == f"wait: inf {TOO_LONG}"
+
+
+def test_the_longest_span_can_be_lived_with(tmp_path: Path) -> None:
+    seconds = LONGEST.total_seconds()
+    scheduler = Scheduler("long", store=f"sqlite:///{tmp_path}/rota.db", lease_ttl=seconds, retention=LONGEST)
+    assert scheduler.idempotent("key", ttl=seconds)(lambda: 7)() == 7
+    with scheduler.lock("name", ttl=86_400, wait=seconds) as lease:
+        assert lease.held
+    scheduler.add(work)
+    run_id = scheduler.run_now(work)
+    scheduler.run_due()
+    assert scheduler.get_run(run_id).status == "succeeded"
+    assert scheduler.explain(work).reason == "ran"
+    scheduler.shutdown(0)

@@ -116,6 +116,11 @@ def _refuse_contradictions(options: JobOptions, where: str) -> None:
         raise ConfigurationError(f'{where}: overlap="replace" keeps one run at a time; max_running contradicts it')
 
 
+def too_long(span: object) -> str:
+    """What is said of a span that is longer than the longest."""
+    return f"{span!r} is over {LONGEST_SPAN:g} seconds, three centuries"
+
+
 def _seconds(*, positive: bool) -> Callable[[object], float | None]:
     def check(value: object) -> float | None:
         if value is None:
@@ -126,9 +131,7 @@ def _seconds(*, positive: bool) -> Callable[[object], float | None]:
         if cast(float, seconds) < 0 or (positive and seconds == 0):
             raise ValueError(f"{value!r} is not {'more than' if positive else 'at least'} 0 seconds")
         if cast(float, seconds) > LONGEST_SPAN:
-            raise ValueError(
-                f"{value!r} is over {LONGEST_SPAN:g} seconds, three centuries; leave it out where there is no limit"
-            )
+            raise ValueError(f"{too_long(value)}; leave it out where there is no limit")
         return float(cast(float, seconds))
 
     return check
@@ -224,6 +227,8 @@ def check_retention(value: object) -> Retention | Inherited:
             raise ValueError(f"{key!r} is no status a run ends in; there are {', '.join(sorted(RETENTION_KEYS))}")
         if not isinstance(span, timedelta) or span <= timedelta(0):
             raise TypeError(f"a positive timedelta is expected, not {span!r}")
+        if span.total_seconds() > LONGEST_SPAN:
+            raise ValueError(f"{too_long(span)}; None keeps records for ever, as does a status that is not named")
     return cast(Retention, value if not isinstance(value, Mapping) else dict(value))
 
 

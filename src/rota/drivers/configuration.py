@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from rota.backends.urls import without_password
 from rota.core.calling import is_coroutine_function
 from rota.core.json_values import storable
-from rota.core.options import OPTION_NAMES, Retention, check_retention, check_values
+from rota.core.options import LONGEST_SPAN, OPTION_NAMES, Retention, check_retention, check_values, too_long
 from rota.drivers.opening import LocksSpec, StoreSpec, has_all_of, settled_locks, settled_store
 from rota.drivers.settings import Settings
 from rota.errors import ConfigurationError
@@ -189,6 +189,8 @@ def _seconds(what: str, least: float) -> Callable[[object], float]:
     def check(value: object) -> float:
         if type(value) not in (int, float) or not math.isfinite(cast(float, value)) or cast(float, value) < least:
             raise ConfigurationError(f"{what} is a number of seconds of at least {least:g}, not {value!r}")
+        if cast(float, value) > LONGEST_SPAN:
+            raise ConfigurationError(f"{what}: {too_long(value)}")
         return float(cast(float, value))
 
     return check

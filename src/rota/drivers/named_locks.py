@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Final, Protocol, TypeVar
 
 from rota.core.lease import Lease, trust_margin
+from rota.core.options import LONGEST_SPAN, too_long
 from rota.drivers.off_loop import shielded, sleep, to_thread
 from rota.drivers.renewal import Renewal
 from rota.errors import BackendError, ConfigurationError, LockBackendError, LockHeld
@@ -306,4 +307,6 @@ def _checked_ttl(ttl: float) -> float:
 def _checked_wait(wait: float) -> float:
     if type(wait) not in (int, float) or not wait >= 0:
         raise ConfigurationError(f"wait is a number of seconds, 0 or more, not {wait!r}")
+    if wait > LONGEST_SPAN:
+        raise ConfigurationError(f"wait: {too_long(wait)}")
     return float(wait)

@@ -14,7 +14,7 @@ from rota.drivers.configuration import Configuration
 from rota.drivers.driven import Renewing
 from rota.drivers.identity import id_maker
 from rota.drivers.locked_store import LockedStore
-from rota.drivers.named_locks import LockServices, NamedLock, wait_in_thread
+from rota.drivers.named_locks import LONGEST_TTL, LockServices, NamedLock, wait_in_thread
 from rota.drivers.off_loop import at_once, to_thread
 from rota.drivers.opening import make_locks, make_store
 from rota.drivers.operations import Operations
@@ -58,7 +58,8 @@ class Runtime:
 
     def lock(self, key: str) -> NamedLock:
         """The lock of one idempotency key."""
-        return NamedLock(self._lock_services, key, ttl=self.settings.lease_ttl, kind="idempotent")
+        ttl = min(self.settings.lease_ttl, LONGEST_TTL)
+        return NamedLock(self._lock_services, key, ttl=ttl, kind="idempotent")
 
     def in_pool(self, func: Callable[[], T]) -> Awaitable[T]:
         """Call `func` off the loop."""
