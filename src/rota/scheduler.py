@@ -33,6 +33,8 @@ from rota.triggers.zones import instant_of
 
 # What runs jobs is imported when it is first needed: a program that only declares them starts in half the time.
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from rota.awaitable import AwaitableScheduler
     from rota.core.explain import Explanation
     from rota.core.run import JSON, RunRecord, RunRow
@@ -82,8 +84,8 @@ class Scheduler(Declaring):
         name: str | None = None,
         *,
         tz: str | ZoneInfo = "UTC",
-        store: Store | str | Callable[[], Store] | None = None,
-        locks: LockBackend | str | Callable[[], LockBackend] | None = None,
+        store: Store | str | Callable[[], Store | Engine] | None = None,
+        locks: LockBackend | str | Callable[[], LockBackend | Engine] | None = None,
         clock: Clock | None = None,
         max_workers: int = 20,
         lease_ttl: float = 30.0,

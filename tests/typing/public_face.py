@@ -9,10 +9,20 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from typing import assert_type
 
+from sqlalchemy import Engine, create_engine
+
 from rota import AsyncRun, Job, Jobs, Retry, Run, RunRecord, Scheduler
+from rota.stores import MemoryStore
 from rota.testing import FakeClock, simulate
 from rota.triggers import Cron, Interval
 
+
+def engine() -> Engine:
+    return create_engine("postgresql://postgres@127.0.0.1/shop")
+
+
+Scheduler("shop", store=engine, locks=engine)
+Scheduler("shop", store=MemoryStore, locks=lambda: create_engine("mysql://root@127.0.0.1/shop"))
 scheduler = Scheduler("billing", tz="Europe/Paris", retention=timedelta(days=7), defaults={"timeout": 60})
 
 
