@@ -453,3 +453,20 @@ def test_options_of_a_wrong_type_are_refused_whether_they_can_be_hashed_or_not()
     for options in ({"dst_gap": []}, {"day_match": {}}, {"tz": ["UTC"]}, {"seed": [1]}):
         with pytest.raises(ConfigurationError):
             Cron("0 2 * * *", **options)
+
+
+@pytest.mark.parametrize("flag", ["no", 1, 0, None, [], ("a",)])
+def test_a_flag_is_true_or_false_and_nothing_that_is_like_it(flag: Any) -> None:
+    assert Cron("* * * * * *", seconds=True).seconds
+    with pytest.raises(ConfigurationError, match="seconds is True or False, not"):
+        Cron("* * * * * *", seconds=flag)
+    with pytest.raises(ConfigurationError, match="seconds is True or False, not"):
+        Trigger.from_json({"type": "cron", "expr": "* * * * * *", "seconds": flag})
+    with pytest.raises(ConfigurationError, match="day_or is True or False, not"):
+        Cron.from_croniter("0 0 1 * 1", day_or=flag)
+
+
+def test_bytes_hold_no_dates() -> None:
+    for dates in (b"2026-01-01", bytearray()):
+        with pytest.raises(ConfigurationError, match="a container of dates, not byte"):
+            Excluding(Cron("0 2 * * *"), dates)

@@ -195,7 +195,7 @@ class Excluding(Trigger):
         _check_trigger("Excluding", trigger)
         if isinstance(dates, (list, tuple, set, frozenset)):
             dates = frozenset(_date(value) for value in dates)
-        elif isinstance(dates, str) or not isinstance(dates, Container):
+        elif isinstance(dates, str | bytes | bytearray) or not isinstance(dates, Container):
             raise ConfigurationError(f"Excluding takes a container of dates, not {type(dates).__name__}")
         object.__setattr__(self, "trigger", trigger)
         object.__setattr__(self, "dates", dates)

@@ -74,6 +74,8 @@ class Cron(Trigger):
     ) -> Cron:
         if unknown:
             refuse_misspelt(unknown, Cron.__new__, "Cron", CRON_WORDS)
+        # Looked at first: to what remembers triggers 1 and True are the same argument.
+        _check_flag("seconds", seconds)
         if type(seed) is str and type(expr) is str and "H" not in expr and "h" not in expr:
             seed = None
         try:
@@ -133,6 +135,7 @@ class Cron(Trigger):
         """
         from rota.triggers.croniter_dialect import check_against_croniter, converted
 
+        _check_flag("day_or", day_or)
         text, seconds, day_match = converted(expr, day_or)
         check_against_croniter(cls(text, seconds=seconds, day_match=day_match), expr, day_or)
         return cls(text, tz=tz, seconds=seconds, dst_gap=dst_gap, dst_fold=dst_fold, day_match=day_match)
@@ -203,6 +206,11 @@ class Cron(Trigger):
         return (self._parsed.text,), {name: value for name, value in options.items() if value is not None}
 
 
+def _check_flag(name: str, value: object) -> None:
+    if type(value) is not bool:
+        raise ConfigurationError(f"{name} is True or False, not {value!r}")
+
+
 def _made(
     cls: type[Cron],
     expr: str,
@@ -215,11 +223,11 @@ def _made(
 ) -> Cron:
     if seed is not None and not isinstance(seed, str):
         raise ConfigurationError(f"seed is text, not {type(seed).__name__}")
-    parsed = parse(expr, seconds=bool(seconds), day_match=day_match, seed=seed)
+    parsed = parse(expr, seconds=seconds, day_match=day_match, seed=seed)
     key = zone_key(tz)
     made = object.__new__(cls)
     _set(made, "tz", key)
-    _set(made, "seconds", bool(seconds))
+    _set(made, "seconds", seconds)
     _set(made, "dst_gap", dst_gap)
     _set(made, "dst_fold", dst_fold)
     _set(made, "day_match", day_match)
