@@ -77,6 +77,10 @@ clock = FakeClock(datetime(2026, 1, 1, tzinfo=UTC))
 clock.advance(hours=1)
 
 
+scheduler.listen(lambda e: print(e.kind), "run_ended")
+scheduler.listen(print)
+
+
 # A misspelt name is an error to the type checkers; one that were not would make its ignore an unused one.
 Retry(attempt=5)  # type: ignore[call-arg]  # misspelt on purpose
 Cron("0 2 * * *", timezone="UTC")  # type: ignore[arg-type]  # the same
