@@ -43,6 +43,7 @@ __all__ = [
     "DrivenClock",
     "Due",
     "Event",
+    "EventKind",
     "Executor",
     "FollowsClock",
     "Grant",
@@ -448,12 +449,23 @@ class Executor(Protocol):
         ...
 
 
+EventKind = Literal[
+    "run_started",
+    "attempt_ended",
+    "run_ended",
+    "job_paused",
+    "overdue",
+    "node_lost",
+    "store_down",
+    "store_back",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, told to hooks: `run_started`, `attempt_ended`, `run_ended`, `job_paused`, `overdue`,
-    `node_lost`, `store_down`, `store_back`. `job`, `run` and `attempt` where they apply."""
+    """Something that happened, told to hooks. `job`, `run` and `attempt` where they apply."""
 
-    kind: str
+    kind: EventKind
     at: datetime
     job: Job | None = None
     run: RunRecord | None = None

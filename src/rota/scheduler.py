@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pkgutil import resolve_name
 from threading import RLock
 from types import MappingProxyType, SimpleNamespace, TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeAlias, TypeVar, Unpack, get_args
 from zoneinfo import ZoneInfo
 
 from rota.core.declaring import Declaring, Jobs, Options
@@ -46,25 +46,12 @@ if TYPE_CHECKING:
     from rota.drivers.node import ShutdownReport
     from rota.drivers.runtime import Runtime
     from rota.idempotency import OnDeath
-    from rota.ports import Clock, Executor, Hook, LockBackend, Store
+    from rota.ports import Clock, EventKind, Executor, Hook, LockBackend, Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 JobLike: TypeAlias = "str | Job | Callable[..., object]"
-
-EVENT_KINDS = frozenset(
-    {
-        "run_started",
-        "attempt_ended",
-        "run_ended",
-        "job_paused",
-        "overdue",
-        "node_lost",
-        "store_down",
-        "store_back",
-    }
-)
 
 
 @corrects_methods(METHOD_WORDS)
@@ -196,11 +183,14 @@ class Scheduler(Declaring):
         """The declared jobs by id; read-only and live."""
         return MappingProxyType(self._jobs)
 
-    def listen(self, fn: Hook, *kinds: str) -> None:
+    def listen(self, fn: Hook, *kinds: EventKind) -> None:
         """Have `fn` called with each `Event` of these kinds (none: of all), on a thread of its own."""
+        from rota.ports import EventKind
+
+        known = get_args(EventKind)
         for kind in kinds:
-            if kind not in EVENT_KINDS:
-                raise ConfigurationError(f"listen: {kind!r} is no event; there are {', '.join(sorted(EVENT_KINDS))}")
+            if kind not in known:
+                raise ConfigurationError(f"listen: {kind!r} is no event; there are {', '.join(sorted(known))}")
         if not callable(fn):
             raise ConfigurationError(f"listen: a callable that takes an Event is expected, not {fn!r}")
         refuse_coroutine_hook(fn, "listen")

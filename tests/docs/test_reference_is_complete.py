@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -25,6 +26,7 @@ from rota.core.options import OPTION_NAMES
 from rota.core.run import FINAL, OPEN, AttemptOutcome, CancelReason
 from rota.drivers.health import Health
 from rota.drivers.node import ShutdownReport
+from rota.ports import EventKind
 from rota.testing import FakeClock, Simulation
 from rota.triggers.base import Trigger
 
@@ -79,6 +81,12 @@ def test_the_scheduler_page_names_the_arguments_of_its_methods(name):
 def test_the_scheduler_page_names_what_health_and_shutdown_tell():
     told = [field.name for kind in (Health, ShutdownReport, Explanation) for field in fields(kind)]
     assert missing("scheduler.md", told) == []
+
+
+def test_the_scheduler_page_has_a_row_for_every_event_and_no_other():
+    table = (REFERENCE / "scheduler.md").read_text().partition("## Events")[2].partition("```")[0]
+    named = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
+    assert sorted(named) == sorted(get_args(EventKind))
 
 
 def test_the_options_page_has_a_row_for_every_option():

@@ -1,11 +1,12 @@
 """Hooks given to the scheduler and listeners added to it hear of the same run."""
 
 import functools
+from typing import get_args
 
 import pytest
 
 from rota import ConfigurationError, Scheduler
-from rota.ports import Event
+from rota.ports import Event, EventKind
 
 
 def test_a_listener_that_is_added_first_does_not_silence_the_hooks() -> None:
@@ -41,3 +42,16 @@ def test_a_coroutine_is_no_hook_as_nobody_would_await_it(hook) -> None:
         Scheduler(hooks=[print, hook])
     with pytest.raises(ConfigurationError, match="is a coroutine function"):
         Scheduler().configure(hooks=hook)
+
+
+def test_a_kind_of_event_is_any_text_that_names_one() -> None:
+    class Kind(str):
+        __slots__ = ()
+
+    Scheduler().listen(print, *get_args(EventKind), Kind("run_ended"))
+    expected = (
+        "listen: 'run_end' is no event; there are attempt_ended, job_paused, node_lost, overdue, run_ended,"
+        " run_started, store_back, store_down"
+    )
+    with pytest.raises(ConfigurationError, match=f"^{expected}$"):
+        Scheduler().listen(print, "run_end")

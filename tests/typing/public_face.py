@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine
 from rota import AsyncRun, Job, Jobs, Retry, Run, RunRecord, Scheduler
 from rota.stores import MemoryStore
 from rota.testing import FakeClock, simulate
-from rota.triggers import Cron, Interval
+from rota.triggers import Calendar, Cron, Interval
 
 
 def engine() -> Engine:
@@ -79,6 +79,29 @@ clock.advance(hours=1)
 
 scheduler.listen(lambda e: print(e.kind), "run_ended")
 scheduler.listen(print)
+
+
+@scheduler.cron("H 2 1,15 * mon", on_crash="rerun", dst_gap="shift", dst_fold="both", day_match="and", catch_up="all")
+def every_word() -> None: ...
+
+
+@scheduler.calendar(months=1, anchor="2026-01-31", month_end="skip", dst_gap="run_after", dst_fold="second")
+def at_the_end() -> None: ...
+
+
+scheduler.update(every_word, overlap="replace", catch_up="skip", on_crash="lost")
+scheduler.listen(print, "run_ended", "store_down")
+
+
+# A word that is none is an error too.
+scheduler.update(every_word, overlap="que")  # type: ignore[arg-type]  # misspelt on purpose
+scheduler.add(every_word, id="b", catch_up="newest")  # type: ignore[arg-type]  # the same
+scheduler.interval(hours=1, on_crash="retry")  # type: ignore[arg-type]  # the same
+scheduler.cron("@daily", dst_gap="after")  # type: ignore[arg-type]  # the same
+scheduler.calendar(days=1, dst_fold="last")  # type: ignore[arg-type]  # the same
+Cron("@daily", day_match="xor")  # type: ignore[arg-type]  # the same
+Calendar(months=1, month_end="last")  # type: ignore[arg-type]  # the same
+scheduler.listen(print, "run_end")  # type: ignore[arg-type]  # the same
 
 
 # A misspelt name is an error to the type checkers; one that were not would make its ignore an unused one.

@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 from zoneinfo import ZoneInfo
 
-from rota.core.options import OPTION_NAMES, check_values
+from rota.core.options import OPTION_NAMES, CatchUp, OnCrash, Overlap, check_values
 from rota.core.registration import Declared, as_trigger, declared, job_id_of
 from rota.core.retry import Retry
 from rota.errors import ConfigurationError
@@ -19,6 +19,10 @@ from rota.triggers.base import Trigger
 
 if TYPE_CHECKING:
     from dateutil.rrule import rrule, rruleset
+
+    from rota.triggers.calendar import MonthEnd
+    from rota.triggers.cron_syntax import DayMatch
+    from rota.triggers.wall_clock import Fold, Gap
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,9 +33,9 @@ class Options(TypedDict, total=False):
     tz: str | ZoneInfo | None
     timeout: float | timedelta | None
     retry: Retry | None
-    overlap: str
+    overlap: Overlap
     max_running: int | None
-    catch_up: str
+    catch_up: CatchUp
     max_catch_up: int
     max_lateness: float | timedelta | None
     jitter: float | timedelta | None
@@ -41,7 +45,7 @@ class Options(TypedDict, total=False):
     executor: str | None
     args: list[Any] | tuple[Any, ...]
     kwargs: Mapping[str, Any]
-    on_crash: str | None
+    on_crash: OnCrash | None
     pause_after_failures: int | None
     tags: tuple[str, ...] | list[str] | set[str] | frozenset[str]
     retention: timedelta | Mapping[str, timedelta] | None
@@ -63,9 +67,9 @@ class Declaring:
         *,
         id: str | None = None,
         seconds: bool = False,
-        dst_gap: str | None = None,
-        dst_fold: str | None = None,
-        day_match: str | None = None,
+        dst_gap: Gap | None = None,
+        dst_fold: Fold | None = None,
+        day_match: DayMatch | None = None,
         **options: Unpack[Options],
     ) -> Callable[[Function], Function]:
         """Run the function at the instants of a cron expression: `@scheduler.cron("0 2 * * *", tz="Europe/Paris")`."""
@@ -121,9 +125,9 @@ class Declaring:
         days: int = 0,
         at: str | time = "00:00",
         anchor: date | str | None = None,
-        month_end: str = "clamp",
-        dst_gap: str | None = None,
-        dst_fold: str | None = None,
+        month_end: MonthEnd = "clamp",
+        dst_gap: Gap | None = None,
+        dst_fold: Fold | None = None,
         id: str | None = None,
         **options: Unpack[Options],
     ) -> Callable[[Function], Function]:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Final, Literal, cast
+from typing import Final, Literal, cast, get_args
 
 from rota.core.json_values import to_text
 from rota.core.retry import Retry
@@ -24,9 +24,9 @@ Overlap = Literal["skip", "queue", "allow", "replace"]
 CatchUp = Literal["skip", "latest", "all"]
 OnCrash = Literal["rerun", "lost"]
 
-OVERLAPS: Final = ("skip", "queue", "allow", "replace")
-CATCH_UPS: Final = ("skip", "latest", "all")
-ON_CRASHES: Final = ("rerun", "lost")
+OVERLAPS: Final[tuple[str, ...]] = get_args(Overlap)
+CATCH_UPS: Final[tuple[str, ...]] = get_args(CatchUp)
+ON_CRASHES: Final[tuple[str, ...]] = get_args(OnCrash)
 
 LONGEST_SPAN: Final = 1e10
 """Seconds, over three centuries: an instant so far off is one that every store can keep."""

@@ -17,7 +17,7 @@ from rota.core.run import FINAL, RunRow, lateness_of, record_of, rfc3339
 from rota.drivers.zone_data import zone_data
 from rota.errors import LockBackendError
 from rota.hooks.logging import logger, warn_visibly
-from rota.ports import Event, Hook
+from rota.ports import Event, EventKind, Hook
 from rota.triggers.base import from_micros
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Teller:
         say = {logging.ERROR: self._log.error, logging.WARNING: self._log.warning}.get(level, self._log.info)
         say(event, **fields)
 
-    def _tell(self, kind: str, row: RunRow, job: Job | None = None) -> None:
+    def _tell(self, kind: EventKind, row: RunRow, job: Job | None = None) -> None:
         if not any(listener.kinds is None or kind in listener.kinds for listener in self._listeners):
             return
         job = job or self._find_job(row.job_id)

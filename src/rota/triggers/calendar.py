@@ -7,20 +7,21 @@ is none before the anchor. Gaps and folds are those of a fixed job; ``wall_clock
 from __future__ import annotations
 
 from datetime import date, datetime, time
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from rota.errors import ConfigurationError
 from rota.peer_words import ZONE_WORDS
 from rota.spelling import corrects_names
 from rota.triggers.base import Micros, Trigger
-from rota.triggers.wall_clock import FIXED, Policy, WallClock, policy, wall_clock
+from rota.triggers.wall_clock import FIXED, Fold, Gap, Policy, WallClock, policy, wall_clock
 from rota.triggers.words import every, listed, ordinal
 from rota.triggers.year_days import EPOCH_ORDINAL, LAST_DAY
 from rota.triggers.zones import UTC_KEY, zone_key
 
 DAY: Final = 86_400
-MONTH_ENDS: Final = ("clamp", "skip")
+MonthEnd = Literal["clamp", "skip"]
+MONTH_ENDS: Final[tuple[str, ...]] = get_args(MonthEnd)
 _EPOCH_DATE: Final = date(1970, 1, 1)
 _EPOCH_MONDAY: Final = date(1969, 12, 29)
 _DAYS_IN_400_YEARS: Final = 146_097
@@ -62,9 +63,9 @@ class Calendar(Trigger):
     at: time
     anchor: date | None
     tz: str | None
-    month_end: Literal["clamp", "skip"]
-    dst_gap: str | None
-    dst_fold: str | None
+    month_end: MonthEnd
+    dst_gap: Gap | None
+    dst_fold: Fold | None
     _dates: CalendarDates
     _policy: Policy
     _clock: WallClock
@@ -80,9 +81,9 @@ class Calendar(Trigger):
         at: str | time = "00:00",
         anchor: date | str | None = None,
         tz: str | ZoneInfo | None = None,
-        month_end: str = "clamp",
-        dst_gap: str | None = None,
-        dst_fold: str | None = None,
+        month_end: MonthEnd = "clamp",
+        dst_gap: Gap | None = None,
+        dst_fold: Fold | None = None,
     ) -> None:
         steps = {"years": years, "months": months, "weeks": weeks, "days": days}
         for name, value in steps.items():

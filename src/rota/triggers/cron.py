@@ -14,8 +14,8 @@ from rota.errors import ConfigurationError
 from rota.peer_words import CRON_WORDS, ZONE_WORDS
 from rota.spelling import corrects_names, refuse_misspelt
 from rota.triggers.base import Micros, Trigger
-from rota.triggers.cron_syntax import REMEMBERED, ParsedCron, parse
-from rota.triggers.wall_clock import FIXED, WILDCARD, Policy, WallClock, policy, wall_clock
+from rota.triggers.cron_syntax import REMEMBERED, DayMatch, ParsedCron, parse
+from rota.triggers.wall_clock import FIXED, WILDCARD, Fold, Gap, Policy, WallClock, policy, wall_clock
 from rota.triggers.zones import UTC_KEY, zone_key
 
 _set: Final = object.__setattr__
@@ -51,9 +51,9 @@ class Cron(Trigger):
 
     tz: str | None
     seconds: bool
-    dst_gap: str | None
-    dst_fold: str | None
-    day_match: str | None
+    dst_gap: Gap | None
+    dst_fold: Fold | None
+    day_match: DayMatch | None
     seed: str | None
     _parsed: ParsedCron
     _policy: Policy
@@ -66,9 +66,9 @@ class Cron(Trigger):
         *,
         tz: str | ZoneInfo | None = None,
         seconds: bool = False,
-        dst_gap: str | None = None,
-        dst_fold: str | None = None,
-        day_match: str | None = None,
+        dst_gap: Gap | None = None,
+        dst_fold: Fold | None = None,
+        day_match: DayMatch | None = None,
         seed: str | None = None,
         **unknown: Never,
     ) -> Cron:
@@ -95,9 +95,9 @@ class Cron(Trigger):
         month: int | str | None = None,
         day_of_week: int | str | None = None,
         tz: str | ZoneInfo | None = None,
-        dst_gap: str | None = None,
-        dst_fold: str | None = None,
-        day_match: str | None = None,
+        dst_gap: Gap | None = None,
+        dst_fold: Fold | None = None,
+        day_match: DayMatch | None = None,
         seed: str | None = None,
     ) -> Cron:
         """A cron trigger from named fields, each a number or the text of the field.
@@ -125,8 +125,8 @@ class Cron(Trigger):
         *,
         tz: str | ZoneInfo | None = None,
         day_or: bool = True,
-        dst_gap: str | None = None,
-        dst_fold: str | None = None,
+        dst_gap: Gap | None = None,
+        dst_fold: Fold | None = None,
     ) -> Cron:
         """The trigger that means what croniter reads in ``expr`` (six fields: the second last).
 
@@ -216,9 +216,9 @@ def _made(
     expr: str,
     tz: str | ZoneInfo | None,
     seconds: bool,
-    dst_gap: str | None,
-    dst_fold: str | None,
-    day_match: str | None,
+    dst_gap: Gap | None,
+    dst_fold: Fold | None,
+    day_match: DayMatch | None,
     seed: str | None,
 ) -> Cron:
     if seed is not None and not isinstance(seed, str):

@@ -25,7 +25,7 @@ the field's own, for the day of month 1-28 (so that every month has a run), for 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal, get_args
 
 from rota.errors import ConfigurationError, CronSyntaxError
 from rota.triggers.cron_table import CronTable, DayRule, Special, Values
@@ -34,7 +34,9 @@ LONGEST: Final = 1000
 """More characters than this are no cron expression; every list written out in full is shorter."""
 
 REMEMBERED: Final = 4096
-DAY_MATCHES: Final = ("and", "or")
+
+DayMatch = Literal["and", "or"]
+DAY_MATCHES: Final[tuple[str, ...]] = get_args(DayMatch)
 
 
 class Field:
@@ -91,7 +93,9 @@ class ParsedCron:
         self.wildcard = texts[0][0] == "*" or texts[1][0] == "*" or texts[2][0] == "*"
 
 
-def parse(text: str, *, seconds: bool = False, day_match: str | None = None, seed: str | None = None) -> ParsedCron:
+def parse(
+    text: str, *, seconds: bool = False, day_match: DayMatch | None = None, seed: str | None = None
+) -> ParsedCron:
     """What the expression ``text`` says; the same object for the same text. Raises ``CronSyntaxError``.
 
     ``seconds``: six fields, the second first. ``day_match``: ``"and"`` or ``"or"`` decides how the two day fields
@@ -124,7 +128,7 @@ class _Refused(Exception):
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _parsed(text: str, seconds: bool, day_match: str | None, seed: str | None) -> ParsedCron:
+def _parsed(text: str, seconds: bool, day_match: DayMatch | None, seed: str | None) -> ParsedCron:
     texts = _fields(text, seconds)
     values: list[Values] = []
     for index, (field, written) in enumerate(zip(FIELDS, texts, strict=True)):
@@ -211,7 +215,7 @@ def _restriction(text: str, values: Values) -> Values | None:
     return None if text in ("*", "?") else values
 
 
-def _either(texts: tuple[str, ...], day_match: str | None) -> bool:
+def _either(texts: tuple[str, ...], day_match: DayMatch | None) -> bool:
     """Whether a day need match only one of the two day fields."""
     if texts[3] in ("*", "?", "*/1") or texts[5] in ("*", "?", "*/1"):
         return False

@@ -15,11 +15,12 @@ from typing import Final
 
 from rota.errors import ConfigurationError
 from rota.triggers.base import Trigger
+from rota.triggers.cron_syntax import DayMatch
 
 _SECOND: Final = timedelta(seconds=1)
 
 
-def converted(text: str, day_or: bool) -> tuple[str, bool, str | None]:
+def converted(text: str, day_or: bool) -> tuple[str, bool, DayMatch | None]:
     """The expression in Rota's syntax, whether it has seconds, and its ``day_match`` where the text does not say."""
     if not isinstance(text, str):
         raise ConfigurationError(f"a cron expression is text, not {type(text).__name__}")
@@ -50,7 +51,7 @@ def _weekday(item: str) -> str:
     return f"{item[1:]}L" if item[:1] == "L" and item[1:].isdigit() else item
 
 
-def _day_match(days: str, weekdays: str, day_or: bool) -> str | None:
+def _day_match(days: str, weekdays: str, day_or: bool) -> DayMatch | None:
     """How the day fields combine, where it is not what Rota takes it to be."""
     if days in ("*", "?") or weekdays in ("*", "?"):
         return None

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, get_args
 from zoneinfo import ZoneInfo
 
 from rota.errors import ConfigurationError
@@ -42,8 +42,10 @@ REMEMBERED_YEARS: Final = 256
 CATCH_UP_LIMIT: Final = 3 * 3600
 """Debian's cron takes a longer jump of the clock for a correction, and catches nothing up."""
 
-GAPS: Final = ("run_after", "shift", "skip")
-FOLDS: Final = ("first", "second", "both")
+Gap = Literal["run_after", "shift", "skip"]
+Fold = Literal["first", "second", "both"]
+GAPS: Final[tuple[str, ...]] = get_args(Gap)
+FOLDS: Final[tuple[str, ...]] = get_args(Fold)
 
 
 class Policy(NamedTuple):
@@ -53,8 +55,8 @@ class Policy(NamedTuple):
     A gap longer than ``longest`` seconds is skipped. Fold: ``first``, ``second``, ``both``.
     """
 
-    gap: str
-    fold: str
+    gap: Gap
+    fold: Fold
     longest: int
 
 
@@ -64,10 +66,10 @@ FIXED: Final = Policy("run_after", "first", CATCH_UP_LIMIT)
 WILDCARD: Final = Policy("skip", "both", 0)
 """Debian's rule for jobs that follow the clock."""
 
-_policies: dict[tuple[Policy, str | None, str | None], Policy] = {}
+_policies: dict[tuple[Policy, Gap | None, Fold | None], Policy] = {}
 
 
-def policy(default: Policy, gap: str | None, fold: str | None) -> Policy:
+def policy(default: Policy, gap: Gap | None, fold: Fold | None) -> Policy:
     """``default``, with what is given explicitly instead; an explicit gap rule holds for gaps of any length."""
     _check("dst_gap", gap, GAPS)
     _check("dst_fold", fold, FOLDS)
