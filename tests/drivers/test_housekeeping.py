@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import get_args
 
-from rota import Scheduler
-from rota.core.run import RunRow
+import pytest
+
+from rota import ConfigurationError, Scheduler
+from rota.core.run import FINAL, OPEN, UNHAPPY, RunRow, Status
 from rota.drivers.housekeeping import PRUNE_BATCH, PRUNE_FIRST
+from rota.drivers.settings import keep_spans
 from rota.stores import MemoryStore
 from rota.testing import FakeClock, simulate
 
@@ -82,3 +86,17 @@ def test_as_many_runs_queued_elsewhere_are_begun_as_there_is_room_for():
         queued_elsewhere(sim, "tiny", 3_000)
         sim.advance(seconds=3)
         assert {run.status for run in sim.runs("tiny")} == {"succeeded"}
+
+
+def test_one_retention_is_for_every_status_in_which_a_run_ends():
+    spans = keep_spans(timedelta(days=1))
+    assert {status for status in get_args(Status) if status not in spans} == OPEN
+    assert {status for status, span in spans.items() if span == timedelta(days=3)} == UNHAPPY
+
+
+def test_runs_are_asked_for_by_every_status_there_is():
+    scheduler = Scheduler(clock=FakeClock(START))
+    assert scheduler.runs(status=get_args(Status)) == []
+    assert set(get_args(Status)) == OPEN | FINAL
+    with pytest.raises(ConfigurationError, match="no status; there are cancelled, failed, handed_over, lost, missed"):
+        scheduler.runs(status="done")

@@ -31,7 +31,7 @@ ON_CRASHES: Final[tuple[str, ...]] = get_args(OnCrash)
 LONGEST_SPAN: Final = 1e10
 """Seconds, over three centuries: an instant so far off is one that every store can keep."""
 
-RETENTION_KEYS: Final = FINAL | {"handed_over", "unhappy"}
+RETENTION_KEYS: Final = FINAL | {"unhappy"}
 Retention = timedelta | Mapping[str, timedelta] | None
 Inherited = Literal["inherit"]
 

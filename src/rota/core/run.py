@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast, get_args
 
 from rota.triggers.base import from_micros
 
@@ -39,7 +39,7 @@ CancelReason = Literal["timeout", "shutdown", "cancel", "replaced", "lease_lost"
 OPEN: frozenset[str] = frozenset({"queued", "running", "waiting"})
 UNHAPPY: frozenset[str] = frozenset({"failed", "timed_out", "lost", "missed"})
 DEAD_LETTERS: frozenset[str] = frozenset({"failed", "timed_out", "lost"})
-FINAL: frozenset[str] = frozenset({"succeeded", "failed", "timed_out", "cancelled", "skipped", "missed", "lost"})
+FINAL: frozenset[str] = frozenset(get_args(Status)) - OPEN
 
 
 class RunRow:

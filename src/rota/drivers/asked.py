@@ -34,10 +34,10 @@ def statuses(status: Statuses) -> Collection[str] | None:
     for name in named:
         if name == "unhappy":
             wanted |= UNHAPPY
-        elif name in FINAL or name in OPEN or name == "handed_over":
+        elif name in FINAL or name in OPEN:
             wanted.add(name)
         else:
-            known = ", ".join(sorted(FINAL | OPEN | {"handed_over", "unhappy"}))
+            known = ", ".join(sorted(FINAL | OPEN | {"unhappy"}))
             raise ConfigurationError(f"runs: {name!r} is no status; there are {known}")
     return wanted
 

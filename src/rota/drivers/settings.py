@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from rota.core.options import Inherited, Retention
-from rota.core.run import UNHAPPY
+from rota.core.run import FINAL, UNHAPPY
 
 LONGEST_WAIT: Final = 30.0
 """Seconds: no wait of a driver is longer, so that a stepped clock or a suspend costs one late wake-up."""
@@ -24,6 +24,7 @@ GRACE: Final = 0.25
 
 
 _UNHAPPY: Final = sorted(UNHAPPY)
+_OTHERS: Final = sorted(FINAL - UNHAPPY)
 """In an order, so that what is pruned in a simulation is so each time."""
 
 
@@ -46,8 +47,7 @@ def keep_spans(retention: Retention) -> Mapping[str, timedelta]:
     if retention is None:
         return {}
     if isinstance(retention, timedelta):
-        happy = dict.fromkeys(("succeeded", "skipped", "cancelled", "handed_over"), retention)
-        return happy | dict.fromkeys(_UNHAPPY, 3 * retention)
+        return dict.fromkeys(_OTHERS, retention) | dict.fromkeys(_UNHAPPY, 3 * retention)
     spans = {status: span for status, span in retention.items() if status != "unhappy"}
     if "unhappy" in retention:
         spans = dict.fromkeys(_UNHAPPY, retention["unhappy"]) | spans
