@@ -73,7 +73,7 @@ LOWEST = (
 PUBLIC_FACE = (
     "tests/typing/public_face.py",
     *(f"src/rota/{name}.py" for name in ("__init__", "scheduler", "awaitable", "ports", "errors")),
-    *(f"src/rota/core/{name}.py" for name in ("context", "declaring", "job", "retry", "run")),
+    *(f"src/rota/core/{name}.py" for name in ("checkpoint", "context", "declaring", "job", "retry", "run")),
     *(f"src/rota/testing/{name}.py" for name in ("__init__", "clock", "simulation")),
     "src/rota/triggers",
 )

@@ -20,7 +20,7 @@ import rota.stores
 import rota.testing
 import rota.triggers
 from rota import AsyncRun, Attempt, Jobs, Retry, Run, RunRecord, Scheduler
-from rota.core.context import AsyncCheckpoint
+from rota.core.checkpoint import AsyncCheckpoint
 from rota.core.explain import REASONS, Explanation
 from rota.core.options import OPTION_NAMES
 from rota.core.run import FINAL, OPEN, AttemptOutcome, CancelReason

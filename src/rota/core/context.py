@@ -6,16 +6,17 @@ coroutine, a child process and a simulation.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from datetime import datetime, tzinfo
 from inspect import isawaitable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Final, Never, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
+from rota.core.checkpoint import AsyncCheckpoint, Checkpoint, KeepsValues, RunValues
 from rota.core.json_values import from_text, storable, to_text
 from rota.core.lease import Lease
-from rota.core.run import JSON, RunRow, Window, key_of, lateness_of, window_of
+from rota.core.run import RunRow, Window, key_of, lateness_of, window_of
 from rota.errors import ResultNotStored, RunCancelled, StateError
 from rota.triggers.base import from_micros
 
@@ -50,7 +51,7 @@ def current_run() -> Run | AsyncRun:
     return at_work.run
 
 
-class RunServices(Protocol):
+class RunServices(KeepsValues, Protocol):
     """What a run asks of the process that runs it. Blocking and thread-safe, but for `now`, `held` and `logger`, which
     are quick. `LeaseLost` where the run is no longer held by this process."""
 
@@ -58,15 +59,9 @@ class RunServices(Protocol):
 
     def held(self, row: RunRow) -> bool: ...
 
-    def load_values(self, row: RunRow) -> dict[str, str]: ...
-
-    def keep_value(self, row: RunRow, key: str, text: str | None) -> None: ...
-
     def keep_progress(self, row: RunRow, text: str) -> None: ...
 
     def logger(self, run: _RunFacts) -> FilteringBoundLogger: ...
-
-    def in_pool(self, func: Callable[[], T]) -> Awaitable[T]: ...
 
     @property
     def state(self) -> SimpleNamespace: ...
@@ -93,7 +88,7 @@ class _RunFacts:
         self._deadline = deadline
         self._job_id = job_id or row.job_id
         self._cancel_reason: str | None = None
-        self._values: dict[str, str] | None = None
+        self._values: RunValues | None = None
         self._log: FilteringBoundLogger | None = None
 
     @property
@@ -213,35 +208,27 @@ class _RunFacts:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.key} attempt {self.attempt}>"
 
-    def _loaded(self) -> dict[str, str]:
+    def _kept(self) -> RunValues:
         if self._values is None:
-            self._values = self._services.load_values(self._row)
+            self._values = RunValues(self._row, self._services)
         return self._values
-
-    def _keep(self, key: str, text: str | None) -> None:
-        values = self._loaded()
-        self._services.keep_value(self._row, key, text)
-        if text is None:
-            values.pop(key, None)
-        else:
-            values[key] = text
 
     def _known_step(self, name: str) -> str | None:
         """The remembered result of a step; `ResultNotStored` where it was done, and what it gave was not JSON."""
-        values, name = self._loaded(), storable(name, "step name")
-        why = values.get(_UNKEPT_STEP + name)
+        texts, name = self._kept().texts(), storable(name, "step name")
+        why = texts.get(_UNKEPT_STEP + name)
         if why is not None:
             raise ResultNotStored(f"the step {name!r} was done before, but its result was not kept ({from_text(why)})")
-        return values.get(_STEP + name)
+        return texts.get(_STEP + name)
 
     def _keep_step(self, name: str, result: object) -> None:
         """Remember what a step gave, and that it was done even where that is not JSON; `TypeError` then."""
         try:
             text = to_text(result, f"the result of step {name!r}")
         except TypeError as error:
-            self._keep(_UNKEPT_STEP + name, to_text(str(error), "why not"))
+            self._kept().keep(_UNKEPT_STEP + name, to_text(str(error), "why not"))
             raise
-        self._keep(_STEP + name, text)
+        self._kept().keep(_STEP + name, text)
 
 
 class Run(_RunFacts):
@@ -252,7 +239,7 @@ class Run(_RunFacts):
     @property
     def checkpoint(self) -> Checkpoint:
         """A mapping of JSON values, durable at each assignment, the same on the next attempt."""
-        return Checkpoint(self)
+        return Checkpoint(self._kept())
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Say how far it is; seen in the record."""
@@ -278,7 +265,7 @@ class AsyncRun(_RunFacts):
     @property
     def checkpoint(self) -> AsyncCheckpoint:
         """A mapping of JSON values, the same on the next attempt; `await run.checkpoint.set(key, value)` is durable."""
-        return AsyncCheckpoint(self)
+        return AsyncCheckpoint(self._kept())
 
     async def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Say how far it is; seen in the record."""
@@ -299,103 +286,7 @@ class AsyncRun(_RunFacts):
     async def load(self) -> None:
         """Fetch checkpoint and steps of earlier attempts, off the loop. Rota does so before each attempt but the
         first."""
-        if self._values is None:
-            await self._services.in_pool(self._loaded)
-
-
-class _Values:
-    """Reading a checkpoint; values come back as copies."""
-
-    __slots__ = ("_run",)
-    _PREFIX = "checkpoint:"
-
-    def __init__(self, run: _RunFacts) -> None:
-        self._run = run
-
-    def __getitem__(self, key: str) -> JSON:
-        try:
-            return from_text(self._run._loaded()[self._PREFIX + key])
-        except KeyError:
-            raise KeyError(key) from None
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._PREFIX + key in self._run._loaded()
-
-    def __iter__(self) -> Iterator[str]:
-        prefix = self._PREFIX
-        return iter([key.removeprefix(prefix) for key in self._run._loaded() if key.startswith(prefix)])
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({ {key: self[key] for key in self} })"
-
-    def _write(self, key: str, value: object) -> None:
-        if type(key) is not str:
-            raise TypeError(f"a checkpoint key is a str, not {type(key).__name__}")
-        storable(key, "checkpoint key")
-        self._run._keep(self._PREFIX + key, to_text(value, f"checkpoint[{key!r}]"))
-
-    def _remove(self, key: str) -> None:
-        if key not in self:
-            raise KeyError(key)
-        self._run._keep(self._PREFIX + key, None)
-
-
-class Checkpoint(_Values, MutableMapping[str, JSON]):
-    """A run's checkpoint, for plain functions: an assignment returns when the value is durable."""
-
-    __slots__ = ()
-
-    def __setitem__(self, key: str, value: JSON) -> None:
-        self._write(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        self._remove(key)
-
-
-class AsyncCheckpoint(_Values):
-    """A run's checkpoint, for coroutines: reading is immediate, writing is awaited."""
-
-    __slots__ = ()
-
-    def get(self, key: str, default: JSON = None) -> JSON:
-        """The value, or `default`."""
-        return self[key] if key in self else default  # noqa: SIM401  # this is `get`
-
-    def keys(self) -> list[str]:
-        """The keys."""
-        return list(self)
-
-    def values(self) -> list[JSON]:
-        """The values."""
-        return [self[key] for key in self]
-
-    def items(self) -> list[tuple[str, JSON]]:
-        """Keys and values."""
-        return [(key, self[key]) for key in self]
-
-    def __eq__(self, other: object) -> bool:
-        """Whether it holds what another mapping holds."""
-        mine = dict(self.items())
-        return mine == (dict(other.items()) if isinstance(other, AsyncCheckpoint) else other)
-
-    __hash__ = None  # type: ignore[assignment]  # it changes, as a dict does
-
-    def __setitem__(self, key: Never, value: Never) -> Never:
-        raise TypeError(f"in a coroutine write `await run.checkpoint.set({key!r}, value)`")
-
-    def __delitem__(self, key: Never) -> Never:
-        raise TypeError(f"in a coroutine write `await run.checkpoint.delete({key!r})`")
-
-    async def set(self, key: str, value: JSON) -> None:
-        """Keep a value; durable when this returns."""
-        await self._run._services.in_pool(lambda: self._write(key, value))
-
-    async def delete(self, key: str) -> None:
-        """Forget a value; `KeyError` where there is none."""
-        await self._run._services.in_pool(lambda: self._remove(key))
+        await self._kept().load()
 
 
 def _progress_text(done: float, total: float | None, note: str) -> str:
