@@ -273,6 +273,18 @@ def test_a_job_without_a_trigger_is_explained_by_its_last_run(world):
     assert reason(world, job) == "ran"
 
 
+def test_of_a_run_asked_for_later_it_is_told_when_it_is_due():
+    clock = FakeClock("2026-03-01T00:00Z")
+    scheduler = Scheduler(clock=clock)
+    scheduler.add(print, id="job")
+    scheduler.enqueue("job", delay=86_400)
+    told = scheduler.explain("job")
+    assert told.reason == "waiting"
+    assert told.verdict == "The run of 2026-03-01T00:00:00Z has not ended: it is due 2026-03-02T00:00:00Z."
+    clock.advance(days=2)
+    assert scheduler.explain("job").verdict == "The run of 2026-03-01T00:00:00Z has not ended: it waits for its turn."
+
+
 # Jobs -----------------------------------------------------------------------------------------------------------------
 
 

@@ -99,13 +99,18 @@ def _by_row(facts: Facts, row: RunRow, shown: str) -> Explanation:
         text = "its thread does not return" if row.stuck else "it is at work"
         return _say(facts, word, f"The run of {shown} has begun: {text}.", evidence, "")
     if row.status in ("queued", "waiting"):
-        what = "it waits for its turn" if row.status == "queued" else f"its next attempt is due {rfc3339(row.due)}"
-        return _say(facts, "waiting", f"The run of {shown} has not ended: {what}.", evidence, "")
+        return _say(facts, "waiting", f"The run of {shown} has not ended: {_awaited(facts, row)}.", evidence, "")
     if row.status == "cancelled":
         return _say(facts, "cancelled", f"The run of {shown} was cancelled.", evidence, "")
     if row.status in ("skipped", "missed"):
         return _passed_over(facts, row, shown, evidence)
     return _say(facts, "ran", f"It ran for {shown} and {_ending(row)}.", evidence, _after_failure(row))
+
+
+def _awaited(facts: Facts, row: RunRow) -> str:
+    if row.status == "waiting":
+        return f"its next attempt is due {rfc3339(row.due)}"
+    return f"it is due {rfc3339(row.due)}" if row.due > facts.now else "it waits for its turn"
 
 
 def _passed_over(facts: Facts, row: RunRow, shown: str, evidence: list[str]) -> Explanation:
