@@ -7,14 +7,16 @@ from datetime import UTC, datetime, timedelta
 from inspect import signature
 
 import pytest
+from tests.hand_clock import HandClock
 from tests.stories.worlds import START, at, minutes
 
 from rota import ConfigurationError, Jobs, Scheduler, StateError, UnknownJobError
 from rota.awaitable import AwaitableScheduler
+from rota.core.effects import JobSeen
 from rota.errors import StoreError
 from rota.stores import MemoryStore
 from rota.testing import FakeClock, FaultyStore, simulate
-from rota.triggers import Cron, Interval
+from rota.triggers import Cron, Interval, Once
 
 RESTARTING = pytest.mark.worlds("driven-memory", "driven-sqlite", "manual-memory", "manual-sqlite")
 ONE = pytest.mark.worlds("driven-memory")
@@ -552,6 +554,35 @@ def test_a_store_that_does_not_answer_is_the_explanation():
     scheduler.shutdown(0)
     assert {r.status for r in records} <= {"succeeded", "missed"}
     assert sum(r.count for r in records) == 5
+
+
+def test_a_store_that_never_told_its_time_is_the_explanation_too():
+    store = FaultyStore(MemoryStore())
+    scheduler = Scheduler("story", store=store)
+    scheduler.add(print, id="asked")
+    scheduler.add(print, Once("2026-01-01T00:00Z"), id="once")
+    assert scheduler.runs() == []  # it is open
+    store.down = True
+    for at_instant, job, what in (
+        (None, "asked", "job 'asked'"),
+        (None, "once", "2026-01-01T00:00:00Z"),
+        ("2026-01-02T00:00Z", "asked", "2026-01-02T00:00:00Z"),
+    ):
+        told = scheduler.explain(job, at_instant)
+        assert told.reason == "store_down"
+        assert told.verdict == f"The store does not answer, so what became of {what} cannot be told."
+
+
+def test_which_tick_was_the_last_one_due_is_up_to_the_clock_of_the_store():
+    clock = FakeClock("2026-03-01T00:00Z")
+    store = MemoryStore(clock)
+    store.sync_jobs([JobSeen("job", "")])
+    clock.advance(days=1)
+    scheduler = Scheduler("story", store=store, clock=HandClock())  # which shows 1970
+    scheduler.add(print, Interval(timedelta(hours=1)), id="job")
+    told = scheduler.explain("job")
+    assert (told.at, told.reason) == (datetime(2026, 3, 2, tzinfo=UTC), "nobody_alive")
+    assert scheduler.explain("job", "2026-03-02T01:00Z").verdict == "2026-03-02T01:00:00Z lies ahead."
 
 
 @pytest.mark.worlds("driven-sqlite")

@@ -22,34 +22,45 @@ RUNS_BEFORE = 20
 
 
 class Explaining:
-    """On one store. `now` gives the time, microseconds."""
+    """On one store. `store_now` gives the time by its clock, `own_now` by this machine's, microseconds."""
 
-    def __init__(self, settings: Settings, store: Store, now: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, store_now: Callable[[], int], own_now: Callable[[], int]
+    ) -> None:
         self._settings = settings
         self._store = store
-        self._now = now
+        self._store_now = store_now
+        self._own_now = own_now
 
     def explain(self, job: Job | None, job_id: str, at: datetime | str | None) -> Explanation:
         """Why the job did or did not run at an instant; `None`: at its last tick due."""
-        now = self._now()
+        asked = None if at is None else instant(at, "at")
         if job is None:
-            moment = now if at is None else instant(at, "at")
+            moment = self._own_now() if asked is None else asked
             text = f"No job {job_id!r} is declared in this process."
             hint = "Look for its module: is it imported where the scheduler starts?"
             return Explanation(text, "unknown_here", (), hint, from_micros(moment))
-        tick = self._tick_to_explain(job, at, now)
-        if tick is None:
-            verdict = f"Job {job.id!r} has no tick before now."
-            return Explanation(verdict, "not_a_tick", (_describe(job),), "")
         try:
+            now = self._store_now()
+            tick = self._last_tick(job, now) if asked is None else asked
+            if tick is None:
+                verdict = f"Job {job.id!r} has no tick before now."
+                return Explanation(verdict, "not_a_tick", (_describe(job),), "")
             return explain(self._facts(job, tick, now))
         except BackendError as error:
-            text = f"The store does not answer, so what became of {rfc3339(tick)} cannot be told."
-            return Explanation(text, "store_down", (str(error),), "health() tells when it is back.", from_micros(tick))
+            return self._store_down(job, asked, error)
 
-    def _tick_to_explain(self, job: Job, at: datetime | str | None, now: int) -> int | None:
-        if at is not None:
-            return instant(at, "at")
+    def _store_down(self, job: Job, asked: int | None, error: BackendError) -> Explanation:
+        """What was asked about, as far as it can be told without the store."""
+        tick = asked
+        if tick is None and job.trigger is not None:
+            tick = job.trigger.previous_tick(self._own_now() + 1)
+        what, moment = (f"job {job.id!r}", None) if tick is None else (rfc3339(tick), from_micros(tick))
+        text = f"The store does not answer, so what became of {what} cannot be told."
+        return Explanation(text, "store_down", (str(error),), "health() tells when it is back.", moment)
+
+    def _last_tick(self, job: Job, now: int) -> int | None:
+        """The last tick due; of a job without a trigger, when its last run was asked for."""
         if job.trigger is None:
             rows = self._store.runs(job.claim_id, limit=1)
             return rows[0].queued_at if rows else None

@@ -41,7 +41,7 @@ class Operations:
         self._new_id = new_id
         self._shown_id = shown_id
         self._backfills = Backfills(settings, store, self._clock.now, new_id)
-        self.explain = Explaining(settings, store, clock.now).explain
+        self.explain = Explaining(settings, store, self._clock.now, clock.now).explain
 
     def run_now(self, job: Job, args: Sequence[object], kwargs: Mapping[str, object] | None) -> RunRow:
         """A run of origin `run_now`, due at once; its window ends now."""
