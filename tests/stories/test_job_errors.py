@@ -113,6 +113,19 @@ def test_a_task_that_a_job_leaves_behind_may_raise_system_exit(tmp_path):
     assert all(isinstance(task.exception(), SystemExit) for task in left)
 
 
+@pytest.mark.parametrize("timeout", [LONGER, 1e10])
+def test_a_shutdown_waits_for_slow_hooks_while_it_has_time(timeout):
+    scheduler = Scheduler()
+    told, let_go = [], threading.Event()
+    scheduler.listen(lambda event: (let_go.wait(LONGER), told.append(event.kind)), "run_ended")
+    scheduler.add(lambda: None, id="job")
+    scheduler.run_now("job")
+    scheduler.run_due()
+    threading.Timer(1.5, let_go.set).start()  # longer than the second that hooks have in any case
+    scheduler.shutdown(timeout)
+    assert told == ["run_ended"]
+
+
 def test_hooks_that_raise_or_block_delay_nobody(tmp_path):
     scheduler = Scheduler("hooks", store=f"sqlite:///{tmp_path}/rota.db", shutdown_timeout=3)
     told, let_go = [], threading.Event()

@@ -230,7 +230,8 @@ class Node:
         return self._seconds_to_due()
 
     def shutdown(self, timeout: float) -> ShutdownReport:
-        """Take no more, let what is at work end, stop the rest, let go, within `timeout` seconds or little more.
+        """Take no more, let what is at work end, stop the rest, let go, within `timeout` seconds or little more. Hooks
+        have what is left of them.
 
         A Ctrl-C meanwhile ends the waiting, and is raised when the rest is done."""
         if not self._is_open or self._is_leaving or self.pid != os.getpid():
@@ -248,7 +249,7 @@ class Node:
         over = Event()
         engine.post(lambda: self._abandon_rest(over))
         self._await(over, engine.clock.monotonic() + 1.0)
-        self._stop(min(1.0, max(0.2, deadline - engine.clock.monotonic())))
+        self._stop(deadline)
         if hurried:
             raise KeyboardInterrupt
         return self._report()
@@ -332,12 +333,15 @@ class Node:
         finally:
             self._turning.release()
 
-    def _stop(self, timeout: float) -> None:
+    def _stop(self, deadline: float) -> None:
+        """Let go of threads: of Rota's own within a moment, of hooks while there is time."""
+        clock = self.engine.clock
+        timeout = min(1.0, max(0.2, deadline - clock.monotonic()))
         if self._driver is not None:
             self._driver.stop(timeout)
         self.renewal.stop(timeout)
         self.engine.guarded.shutdown(timeout)
-        self.engine.teller.stop()
+        self.engine.teller.stop(max(1.0, deadline - clock.monotonic()))
         self._is_open = False
         capture.uninstall()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from queue import SimpleQueue
-from threading import Lock, Thread, current_thread
+from threading import TIMEOUT_MAX, Lock, Thread, current_thread
 from typing import TYPE_CHECKING
 
 from rota.core.effects import Swap
@@ -136,9 +136,9 @@ class Teller:
         """A call to the store failed that nothing hangs on; it is made again later."""
         self._log.warning("store.trouble", error_type=type(error).__name__, detail=str(error))
 
-    def stop(self) -> None:
-        """Let the hooks finish what they have been given, for a moment."""
-        self._thread.stop()
+    def stop(self, timeout: float) -> None:
+        """Let the hooks finish what they have been given, within `timeout` seconds."""
+        self._thread.stop(timeout)
 
     def _say(self, level: int, row: RunRow) -> None:
         fields = _facts(row)
@@ -189,14 +189,14 @@ class HookThread:
             if self._thread is None:
                 self._thread = self._started()
 
-    def stop(self, timeout: float = 1.0) -> None:
+    def stop(self, timeout: float) -> None:
         """Wait until what is queued has been told, at most so many seconds."""
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
             self._queue.put(None)
             if thread is not current_thread():  # a hook may shut the scheduler down
-                thread.join(timeout)
+                thread.join(min(timeout, TIMEOUT_MAX))
 
     def _started(self) -> Thread | None:
         thread = Thread(target=self._run, name="rota-hooks", daemon=True)
