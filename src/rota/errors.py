@@ -61,11 +61,11 @@ class CronSyntaxError(ConfigurationError):
 
     def __init__(self, expression: str, field: str, position: int, reason: str, length: int = 1) -> None:
         super().__init__(expression, field, position, reason, length)
-        self.expression = expression
-        self.field = field
-        self.position = position
-        self.reason = reason
-        self.length = length
+        self.expression: str = expression
+        self.field: str = field
+        self.position: int = position
+        self.reason: str = reason
+        self.length: int = length
 
     def __str__(self) -> str:
         shown = _on_one_line(self.expression)
@@ -85,8 +85,8 @@ class UnknownTimeZoneError(ConfigurationError):
 
     def __init__(self, key: str, suggestion: str | None = None) -> None:
         super().__init__(key, suggestion)
-        self.key = key
-        self.suggestion = suggestion
+        self.key: str = key
+        self.suggestion: str | None = suggestion
 
     def __str__(self) -> str:
         hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
@@ -138,7 +138,7 @@ class RunCancelled(RotaError):
 
     def __init__(self, reason: str = "cancel") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason: str = reason
 
 
 class RunTimeout(RotaError, TimeoutError):
@@ -154,7 +154,7 @@ class Snooze(Answer):
 
     @corrects_names("Snooze")
     def __init__(self, seconds: float | timedelta) -> None:
-        self.seconds = _seconds(type(self).__name__, seconds)
+        self.seconds: float = _seconds(type(self).__name__, seconds)
         super().__init__(self.seconds)
 
 
@@ -163,7 +163,7 @@ class RetryAfter(Answer):
 
     @corrects_names("RetryAfter")
     def __init__(self, seconds: float | timedelta) -> None:
-        self.seconds = _seconds(type(self).__name__, seconds)
+        self.seconds: float = _seconds(type(self).__name__, seconds)
         super().__init__(self.seconds)
 
 
@@ -173,7 +173,7 @@ class GiveUp(Answer):
     @corrects_names("GiveUp")
     def __init__(self, why: str = "") -> None:
         super().__init__(why)
-        self.why = why
+        self.why: str = why
 
 
 def _seconds(name: str, value: float | timedelta) -> float:

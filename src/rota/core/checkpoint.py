@@ -6,7 +6,7 @@ Law: what is assigned is durable when the assignment returns. Values are JSON an
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Never, Protocol, TypeVar
+from typing import ClassVar, Never, Protocol, TypeVar
 
 from rota.core.json_values import from_text, storable, to_text
 from rota.core.run import JSON, RunRow
@@ -137,7 +137,7 @@ class AsyncCheckpoint(_Values):
         mine = dict(self.items())
         return mine == (dict(other.items()) if isinstance(other, AsyncCheckpoint) else other)
 
-    __hash__ = None  # type: ignore[assignment]  # it changes, as a dict does
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # it changes, as a dict does
 
     def __setitem__(self, key: Never, value: Never) -> Never:
         raise TypeError(f"in a coroutine write `await run.checkpoint.set({key!r}, value)`")

@@ -205,8 +205,8 @@ class Jobs(Declaring):
             raise ConfigurationError(f"Jobs: prefix is a text, not {prefix!r}")
         _check_names(defaults, "prefix")
         check_values(defaults, "Jobs")
-        self.prefix = f"{prefix}." if prefix and prefix[-1].isalnum() else prefix
-        self.defaults = defaults
+        self.prefix: str = f"{prefix}." if prefix and prefix[-1].isalnum() else prefix
+        self.defaults: Options = defaults
         self.declarations: list[Declared] = []
 
     def add(

@@ -47,14 +47,14 @@ class Job:
         home: JobHome,
         declared: Declared | None = None,
     ) -> None:
-        self.id = id
-        self.func = func
-        self.trigger = trigger
-        self.options = options
-        self.shape = shape
-        self.executor = executor
+        self.id: str = id
+        self.func: Callable[..., object] = func
+        self.trigger: Trigger | None = trigger
+        self.options: JobOptions = options
+        self.shape: CallShape = shape
+        self.executor: str = executor
         self._home = home
-        self.declared = declared
+        self.declared: Declared | None = declared
 
     @property
     def claim_id(self) -> str:

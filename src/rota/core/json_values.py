@@ -23,7 +23,7 @@ class NotKept:
     __slots__ = ("reason",)
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
+        self.reason: str = reason
 
 
 def to_text(value: object, what: str) -> str:

@@ -23,8 +23,8 @@ class Lease:
     __slots__ = ("_is_held", "fence", "name")
 
     def __init__(self, name: str, fence: int, is_held: Callable[[], bool]) -> None:
-        self.name = name
-        self.fence = fence
+        self.name: str = name
+        self.fence: int = fence
         self._is_held = is_held
 
     @property

@@ -45,11 +45,11 @@ class Declared:
         given: Mapping[str, object],
         defaults: Mapping[str, object] = NOTHING,
     ) -> None:
-        self.id = id
-        self.func = func
-        self.trigger = trigger
-        self.given = given
-        self.defaults = defaults
+        self.id: str = id
+        self.func: Callable[..., object] = func
+        self.trigger: Trigger | None = trigger
+        self.given: Mapping[str, object] = given
+        self.defaults: Mapping[str, object] = defaults
 
     def changed(self, trigger: Trigger | None, given: Mapping[str, object]) -> Declared:
         """The same job with another trigger or other options."""

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias, cast, get_args
+from typing import ClassVar, Literal, TypeAlias, cast, get_args
 
 from rota.triggers.base import from_micros
 
@@ -125,39 +125,39 @@ class RunRow:
         error: str | None = None,
         progress: str | None = None,
     ) -> None:
-        self.id = id
-        self.job_id = job_id
-        self.origin = origin
-        self.status = status
-        self.queued_at = queued_at
-        self.due = due
-        self.scheduled_for = scheduled_for
-        self.schedule_id = schedule_id
-        self.count = count
-        self.window_start = window_start
-        self.window_end = window_end
-        self.reason = reason
-        self.key = key
-        self.args = args
-        self.kwargs = kwargs
-        self.lane = lane
-        self.lane_limit = lane_limit
-        self.is_catch_up = is_catch_up
-        self.attempt = attempt
-        self.spent = spent
-        self.attempts = attempts
-        self.attempt_started_at = attempt_started_at
-        self.started_at = started_at
-        self.finished_at = finished_at
-        self.node = node
-        self.token = token
-        self.fence = fence
-        self.cancel_requested = cancel_requested
-        self.stuck = stuck
-        self.discarded = discarded
-        self.result = result
-        self.error = error
-        self.progress = progress
+        self.id: str = id
+        self.job_id: str = job_id
+        self.origin: str = origin
+        self.status: str = status
+        self.queued_at: int = queued_at
+        self.due: int = due
+        self.scheduled_for: int | None = scheduled_for
+        self.schedule_id: str | None = schedule_id
+        self.count: int = count
+        self.window_start: int | None = window_start
+        self.window_end: int | None = window_end
+        self.reason: str = reason
+        self.key: str | None = key
+        self.args: str | None = args
+        self.kwargs: str | None = kwargs
+        self.lane: str | None = lane
+        self.lane_limit: int | None = lane_limit
+        self.is_catch_up: bool = is_catch_up
+        self.attempt: int = attempt
+        self.spent: int = spent
+        self.attempts: str | None = attempts
+        self.attempt_started_at: int | None = attempt_started_at
+        self.started_at: int | None = started_at
+        self.finished_at: int | None = finished_at
+        self.node: str | None = node
+        self.token: str | None = token
+        self.fence: int = fence
+        self.cancel_requested: str | None = cancel_requested
+        self.stuck: bool = stuck
+        self.discarded: bool = discarded
+        self.result: str | None = result
+        self.error: str | None = error
+        self.progress: str | None = progress
 
     def copy(self) -> RunRow:
         """A row of its own with the same facts (a store's column order is `RunRow.__slots__`)."""
@@ -208,7 +208,7 @@ class RunRow:
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in _FIELDS)
 
-    __hash__ = None  # type: ignore[assignment]  # a row is mutable, so it has no hash
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # a row is mutable, so it has no hash
 
     def __repr__(self) -> str:
         facts = ", ".join(f"{name}={getattr(self, name)!r}" for name in _FIELDS if getattr(self, name) is not None)

@@ -46,7 +46,7 @@ class FaultProxy:
         self._fault: tuple[Literal["lose", "cut"], int] | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._listening: socket.socket | None = None
-        self.port = 0
+        self.port: int = 0
         self._do(self._listen())
 
     @property

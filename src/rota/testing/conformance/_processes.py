@@ -33,7 +33,7 @@ class Peer:
     """A process with a backend of its own, which makes the calls it is asked for."""
 
     def __init__(self) -> None:
-        self.environ = _environ()
+        self.environ: dict[str, str] = _environ()
         self._ours, theirs = _context.Pipe()
         self._process = spawn(_serve, theirs)
         theirs.close()
