@@ -211,24 +211,6 @@ def test_replay_of_a_window_of_which_a_part_was_covered_since_is_refused(world):
         world.scheduler.replay(second.id)
 
 
-def test_replay_of_a_window_that_an_open_run_covers_is_refused(world):
-    broken = [True]
-
-    @world.scheduler.interval(minutes=1, retry=Retry(attempts=9, on=KeyError, wait_initial=600, wait_jitter=0))
-    def job():
-        if broken:
-            raise broken[0]
-
-    world.start()
-    broken[0] = ValueError()
-    world.advance(minutes=1)
-    broken[0] = KeyError()
-    world.advance(minutes=1)
-    [dead] = world.scheduler.dead_letters(job)
-    with pytest.raises(StateError, match="which is waiting, covers some of it"):
-        world.scheduler.replay(dead.id)
-
-
 def test_replay_of_a_window_not_covered_since_is_fine(world):
     broken = [True]
 

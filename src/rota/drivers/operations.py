@@ -191,23 +191,17 @@ class Operations:
 
     def _refuse_covered(self, row: RunRow) -> None:
         """A backfill does again on purpose what may have been covered before; any other run answers for its window,
-        unless a later one has answered for some of it, or is about to."""
+        unless a later one has answered for some of it since."""
         state = self._store.job_states([row.job_id])[0]
         covered = None if state is None else state.covered_until
         start, end = row.window_start, row.window_end
         if row.origin == "backfill" or covered is None or start is None or end is None:
             return
         if covered > start:
-            why = f"later runs have covered up to {rfc3339(covered)} since"
-        else:
-            others = [run for run in self._store.runs(row.job_id, statuses=OPEN) if _covers_some(run, start, end)]
-            if not others:
-                return
-            why = f"run {others[0].id}, which is {others[0].status}, covers some of it"
-        raise StateError(
-            f"the window of run {row.id} is {rfc3339(start)} to {rfc3339(end)}, and {why}: replaying it would do that"
-            " work twice; force=True does so all the same"
-        )
+            raise StateError(
+                f"the window of run {row.id} is {rfc3339(start)} to {rfc3339(end)}, and later runs have covered up to"
+                f" {rfc3339(covered)} since: replaying it would do that work twice; force=True does so all the same"
+            )
 
     def _row(
         self, job: Job, origin: str, now: int, due: int, args: Sequence[object], kwargs: Mapping[str, object] | None
@@ -245,10 +239,3 @@ class Operations:
         if row is None:
             raise UnknownJobError(f"no run {run_id!r} is on record; it may have been pruned")
         return row
-
-
-def _covers_some(run: RunRow, start: int, end: int) -> bool:
-    """Whether the run answers for a part of that time."""
-    if run.origin == "backfill" or run.window_start is None or run.window_end is None:
-        return False
-    return run.window_start < end and start < run.window_end
