@@ -133,6 +133,30 @@ def test_a_run_that_has_timed_out_is_not_cancelled_while_its_thread_is_stuck(sch
     let_go.set()
 
 
+def test_a_cancel_by_another_process_holds_though_the_attempt_times_out_before_its_holder_is_told(tmp_path):
+    let_go, calls = threading.Event(), []
+
+    def make():
+        scheduler = Scheduler("cancel", store=f"sqlite:///{tmp_path}/rota.db", shutdown_timeout=1)
+        scheduler.add(job, id="job", timeout=0.5, retry=Retry(attempts=3, wait_initial=0.1, wait_jitter=0))
+        return scheduler
+
+    def job():
+        calls.append(1)
+        let_go.wait(LONGER)
+
+    holder, other = make(), make()
+    run_id = holder.run_now("job")
+    holder.start()
+    assert until(lambda: calls)
+    assert other.cancel(run_id)
+    assert until(lambda: holder.get_run(run_id).attempts)
+    let_go.set()
+    assert until(lambda: holder.get_run(run_id).status == "cancelled")
+    holder.shutdown()
+    assert calls == [1]
+
+
 def test_in_memory_a_restart_forgets_the_stuck_thread_of_before():
     scheduler = Scheduler(shutdown_timeout=1)
     let_go, first = threading.Event(), []

@@ -193,8 +193,9 @@ def apply_claim(facts: JobFacts, claim: TickClaim) -> None:
 
 
 def may_be_begun(row: RunRow, ask: Begin) -> bool:
-    """Whether the run is still where the asker saw it."""
-    return row.status in IN_QUEUE and row.attempt == ask.attempt and not row.stuck
+    """Whether the run is still where the asker saw it, and nobody has asked it to stop."""
+    is_there = row.status in IN_QUEUE and row.attempt == ask.attempt and not row.stuck
+    return is_there and row.cancel_requested is None
 
 
 def was_begun(row: RunRow, ask: Begin) -> bool:
@@ -237,7 +238,6 @@ def take(row: RunRow, ask: Begin, fence: int, now: int) -> None:
     if row.started_at is None:
         row.started_at = now
     row.reason = ""
-    row.cancel_requested = None
 
 
 def is_held(row: RunRow | RunStanding) -> bool:
@@ -247,12 +247,12 @@ def is_held(row: RunRow | RunStanding) -> bool:
 
 def settle_swap(new: RunRow, old: RunRow | RunStanding) -> None:
     """Make `new` what is to be kept in the place of `old`: a row that nobody is at work on any more has no holder,
-    progress is noted by `set_progress` alone, and a cancel that was asked for before the attempt ended ends the run
-    before the next."""
+    progress is noted by `set_progress` alone, and a cancel that was asked for while it was running is asked for as long
+    as it is open."""
     if not new.stuck and new.status != "running":
         new.token = None
     new.progress = old.progress
-    if old.status == "running" and new.status in IN_QUEUE:
+    if old.status == "running" and new.status in OPEN:
         new.cancel_requested = old.cancel_requested
 
 

@@ -89,11 +89,11 @@ class TickAnswer(NamedTuple):
 class Begin(NamedTuple):
     """Take a queued or waiting run: it becomes `running`, held by `token` for `ttl` seconds, its `attempt` one more.
 
-    Refused (`gone`) unless it is still `queued` or `waiting` with that many `attempt`s so far; refused (`busy`) where
-    the job has `job_limit` runs at work already (running or stuck), or the run's lane as many as its row's
-    `lane_limit`, or, with `after_ticks` (all of `overlap` but `"allow"`), another live tick run of the job is of an
-    earlier tick, or at work. `started_at` is set at the first attempt, `attempt_started_at` at each, both by
-    the store's clock; `reason` and `cancel_requested` are cleared.
+    Refused (`gone`) unless it is still `queued` or `waiting` with that many `attempt`s so far, and nobody has asked it
+    to stop; refused (`busy`) where the job has `job_limit` runs at work already (running or stuck), or the run's lane
+    as many as its row's `lane_limit`, or, with `after_ticks` (all of `overlap` but `"allow"`), another live tick run of
+    the job is of an earlier tick, or at work. `started_at` is set at the first attempt, `attempt_started_at` at each,
+    both by the store's clock; `reason` is cleared.
     """
 
     run_id: str
@@ -122,7 +122,7 @@ class Swap(NamedTuple):
     resets, `None` leaves it. `logs`: captured lines (JSON text) to append. `row` itself says the new status; unless
     that is `running`, or the row is `stuck`, the lease is given back and `token` with it. What the run was made as
     stays (id, job, origin, tick, schedule, key, lane, `queued_at`), and so does `progress`, which only
-    `Store.set_progress` writes.
+    `Store.set_progress` writes. That a `running` run was asked to stop stays as long as it is open.
     """
 
     row: RunRow

@@ -19,7 +19,7 @@ for index, ask in ipairs(asks) do
   elseif row[STATUS] == RUNNING and row[TOKEN] == token then
     leases[id] = int(now + span)
     answers[index] = text_of(row)
-  elseif not IN_QUEUE[row[STATUS]] or row[ATTEMPT] ~= attempt or row[STUCK] == 'true' then
+  elseif not IN_QUEUE[row[STATUS]] or row[ATTEMPT] ~= attempt or row[STUCK] == 'true' or row[CANCEL] ~= 'null' then
     answers[index] = '"gone"'
   else
     local job = jobs[row[JOB]]

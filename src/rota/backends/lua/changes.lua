@@ -114,7 +114,7 @@ local function begin(row, job, token, node, span)
   job[FENCES] = int(job[FENCES] + 1)
   row[FENCE], row[STATUS], row[TOKEN], row[NODE] = job[FENCES], RUNNING, token, node
   row[ATTEMPT] = int(row[ATTEMPT] + 1)
-  row[ATTEMPT_STARTED_AT], row[REASON], row[CANCEL] = instant, '""', 'null'
+  row[ATTEMPT_STARTED_AT], row[REASON] = instant, '""'
   if row[STARTED_AT] == 'null' then
     row[STARTED_AT] = instant
   end

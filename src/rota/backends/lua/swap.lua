@@ -21,7 +21,7 @@ local function settle(new, old)
     new[TOKEN] = 'null'
   end
   new[PROGRESS], new.number = old[PROGRESS], old.number
-  if old[STATUS] == RUNNING and IN_QUEUE[new[STATUS]] then
+  if old[STATUS] == RUNNING and (IN_QUEUE[new[STATUS]] or new[STATUS] == RUNNING) then
     new[CANCEL] = old[CANCEL]
   end
 end

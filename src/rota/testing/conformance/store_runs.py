@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rota.ports import JobSeen
+from rota.ports import JobSeen, Swap
 from rota.testing.conformance._processes import compete
 from rota.testing.conformance._store_case import JOB, NODE, SECOND, StoreCase
 from rota.testing.conformance._work import begin_all
@@ -209,6 +209,21 @@ class StoreRuns(StoreCase):
         self.store.add([row.copy()])
         assert not self.store.request_cancel(row.id, "cancel")
         assert not self.store.request_cancel("unknown", "cancel")
+
+    def test_a_run_that_was_asked_to_stop_is_asked_as_long_as_it_is_open_and_not_begun_again(self) -> None:
+        self.declared()
+        begun = self.begun(self.row(origin="run_now"))
+        assert self.store.request_cancel(begun.id, "cancel")
+        moved = begun.copy()
+        moved.window_start = 1
+        assert self.store.swap([Swap(moved, "running", begun.token)])[0].verdict == "swapped"
+        waiting = moved.copy()
+        waiting.status, waiting.node = "waiting", None
+        assert self.store.swap([Swap(waiting, "running", begun.token)])[0].verdict == "swapped"
+        kept = self.kept(begun.id)
+        assert kept.cancel_requested == "cancel"
+        assert self.store.begin([self.ask(kept)])[0].verdict == "gone"
+        assert self.kept(begun.id).status == "waiting"
 
     def test_a_swap_leaves_progress_to_its_holder(self) -> None:
         self.declared()
