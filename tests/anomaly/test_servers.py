@@ -1,4 +1,5 @@
-"""Servers that fork: gunicorn with and without --preload, workers killed and reloaded, children that are no servers."""
+"""Servers that fork: gunicorn with and without --preload, uWSGI with and without a master, workers killed and reloaded,
+children that are no servers."""
 
 import os
 import signal
@@ -6,7 +7,8 @@ from importlib.util import find_spec
 
 import pytest
 from tests.anomaly.programs import Program, assert_sound, ledger
-from tests.fleet.web import Web
+from tests.fleet.web import Web, uwsgi_command
+from tests.services import Unavailable
 from tests.waiting import until
 
 from rota import Scheduler
@@ -73,6 +75,65 @@ def test_in_memory_under_several_workers_warns(tmp_path):
         web.workers(WORKERS)
         assert until(lambda: "each of this server's workers runs every tick" in web.program.stderr)
         web.stop()
+
+
+@pytest.fixture
+def uwsgi(tmp_path):
+    """Makes the application under uWSGI with these options."""
+    pytest.importorskip("flask")
+    try:
+        uwsgi_command()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+    def web(*options, **more):
+        return Web(tmp_path, *options, store="sqlite:///rota.db", server="uwsgi", **more)
+
+    return web
+
+
+@pytest.mark.parametrize("options", ["--master", "--master --lazy-apps", "--master --py-call-uwsgi-fork-hooks", ""])
+def test_the_workers_of_uwsgi_each_run_jobs_though_the_store_was_open_before_the_fork(uwsgi, tmp_path, options):
+    web = uwsgi(*options.split(), "--enable-threads", "--processes=3", before_start="scheduler.runs()")
+    with web.program:
+        workers = web.workers(3)
+        assert all(workers.values())
+        assert until(lambda: len(ledger(tmp_path)) >= 3)
+    assert len(assert_each_tick_once(tmp_path)) >= 3
+    assert "Traceback" not in web.program.stderr
+    assert ("yet to fork" in web.program.stderr) == ("--lazy-apps" not in options)
+
+
+def test_the_decorators_of_uwsgi_imported_after_the_start_keep_no_worker_from_running_jobs(uwsgi, tmp_path):
+    text = (
+        "scheduler.start()\nfrom contextlib import suppress\nwith suppress(ImportError):\n    import uwsgidecorators\n"
+    )
+    web = uwsgi("--master", "--enable-threads", "--processes=2", before_start=text)
+    with web.program:
+        assert all(web.workers(2).values())
+
+
+def test_a_uwsgi_either_lets_threads_run_or_is_said_not_to(uwsgi):
+    web = uwsgi("--master", "--processes=2")
+    with web.program:
+        workers = web.workers(2)
+    assert set(workers.values()) == {"enable-threads, and start it anew" not in web.program.stderr}
+
+
+def test_uwsgi_that_is_told_to_stop_or_to_reload_waits_for_the_jobs_at_work(uwsgi, tmp_path):
+    work = "scheduler.interval(seconds=1, id='long', overlap='allow')(lambda: time.sleep(1.5))"
+    web = uwsgi("--master", "--die-on-term", "--enable-threads", "--processes=2", before_start=work)
+    with web.program:
+        first = web.workers(2)
+        looking = Scheduler("web", store=f"sqlite:///{tmp_path}/rota.db")
+        assert until(lambda: looking.runs("long", status="running"))
+        web.program.send(signal.SIGHUP)
+        web.workers(2, without=first)
+        count = len(looking.runs("long"))
+        assert until(lambda: len(looking.runs("long")) > count)
+        assert web.stop() == 0
+    assert {run.status for run in looking.runs("long")} == {"succeeded"}
+    looking.shutdown()
 
 
 FORKS = """

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
 import types
 import warnings
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from rota.backends import uwsgi
 from rota.drivers import forks
 from rota.drivers.autostart import decide, look_at_process
 from rota.drivers.forks import is_server_worker, on_fork_in_child
@@ -20,9 +23,13 @@ from rota.drivers.forks import is_server_worker, on_fork_in_child
 class Member:
     def __init__(self) -> None:
         self.told = 0
+        self.became_worker = 0
 
     def after_fork_in_child(self) -> None:
         self.told += 1
+
+    def after_becoming_worker(self) -> None:
+        self.became_worker += 1
 
 
 class Broken(Member):
@@ -98,20 +105,106 @@ def test_a_fork_by_gunicorn_makes_a_server_worker_that_runs_jobs() -> None:
     assert in_a_fork(decided, arbiter.spawn_worker) == "True"
 
 
-def test_uwsgi_tells_through_its_own_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+class FakeUWSGI(types.SimpleNamespace):
+    """What uWSGI's module tells a process: the application is being loaded for two workers."""
+
+    number = 0
+    numproc = 2
+    has_threads = 1
+
+    def worker_id(self) -> int:
+        return self.number
+
+    def masterpid(self) -> int:
+        return 0
+
+    def mule_id(self) -> int:
+        return 0
+
+    def i_am_the_spooler(self) -> None:
+        return None
+
+    def set_to_work(self, number: int) -> None:
+        """Tell this process what it is; Python was not told that it was forked."""
+        self.number = number
+        forks._registry._pid = 0
+        self.post_fork_hook()
+
+
+@pytest.fixture
+def fake_uwsgi(monkeypatch: pytest.MonkeyPatch) -> FakeUWSGI:
+    """uWSGI while it loads the application, and nobody registered yet."""
+    fake = FakeUWSGI()
+    monkeypatch.setitem(sys.modules, "uwsgi", fake)
+    monkeypatch.setattr(uwsgi, "_told", [])
+    monkeypatch.setattr(forks, "_registry", forks._Registry())
+    return fake
+
+
+def test_a_worker_of_uwsgi_is_told_once_after_a_hook_that_was_there(fake_uwsgi: FakeUWSGI) -> None:
     called = []
-    uwsgi = types.SimpleNamespace(worker_id=lambda: 1, post_fork_hook=lambda: called.append("earlier"))
-    monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)
-    registry = forks._Registry()
-    monkeypatch.setattr(forks, "_registry", registry)
+    fake_uwsgi.post_fork_hook = lambda: called.append("earlier")
     member = Member()
     on_fork_in_child(member)
 
     def look() -> object:
-        registry._pid = 0  # uWSGI forks without telling Python
         before = member.told
-        uwsgi.post_fork_hook()
-        uwsgi.post_fork_hook()
+        fake_uwsgi.set_to_work(1)
+        fake_uwsgi.post_fork_hook()
         return [called, member.told - before, is_server_worker()]
 
     assert in_a_fork(look) == "[['earlier', 'earlier'], 1, True]"
+
+
+def test_a_mule_of_uwsgi_is_no_server_worker(fake_uwsgi: FakeUWSGI) -> None:
+    member = Member()
+    on_fork_in_child(member)
+    fake_uwsgi.set_to_work(0)
+    assert (member.told, is_server_worker()) == (1, False)
+
+
+def test_without_a_master_of_uwsgi_the_process_that_loaded_becomes_a_worker(fake_uwsgi: FakeUWSGI) -> None:
+    member = Member()
+    on_fork_in_child(member)
+    assert not decide({}, ["uwsgi"], (), look_at_process()).run
+    fake_uwsgi.number = 1
+    fake_uwsgi.post_fork_hook()
+    fake_uwsgi.post_fork_hook()
+    assert (member.told, member.became_worker, is_server_worker()) == (0, 1, True)
+    assert decide({}, ["uwsgi"], (), look_at_process()).run
+
+
+def test_a_child_that_a_worker_of_uwsgi_forks_is_no_server_worker(fake_uwsgi: FakeUWSGI) -> None:
+    fake_uwsgi.number = 1
+    member = Member()
+    on_fork_in_child(member)
+    assert in_a_fork(lambda: [member.told, is_server_worker()]) == "[1, False]"
+
+
+def test_where_uwsgi_has_python_told_of_a_fork_all_wait_until_the_worker_has_its_number(
+    fake_uwsgi: FakeUWSGI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forks, "_forking_package", lambda: "")  # C called it
+    member = Member()
+    on_fork_in_child(member)
+    forks._registry.tell_of_fork()
+    assert member.told == 0
+    fake_uwsgi.set_to_work(1)
+    assert (member.told, is_server_worker()) == (1, True)
+
+
+DECORATORS = "import uwsgi\n\ndef chain():\n    uwsgi.called.append('decorated')\n\nuwsgi.post_fork_hook = chain\n"
+
+
+def test_the_decorators_of_uwsgi_imported_later_do_not_take_the_place_of_our_hook(
+    fake_uwsgi: FakeUWSGI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "uwsgidecorators.py").write_text(DECORATORS)
+    monkeypatch.syspath_prepend(tmp_path)
+    fake_uwsgi.called = []
+    member = Member()
+    on_fork_in_child(member)
+    importlib.import_module("uwsgidecorators")
+    fake_uwsgi.set_to_work(1)
+    monkeypatch.delitem(sys.modules, "uwsgidecorators")
+    assert (fake_uwsgi.called, member.told) == (["decorated"], 1)

@@ -37,6 +37,29 @@ def gunicorn(place: Place, *, workers: int = 4, preload: bool = False, ticks: in
     return f"{workers} workers {how} --preload, one killed, all reloaded: alive, and all {count} ticks once"
 
 
+def uwsgi(place: Place, *, workers: int = 3, option: str = "", ticks: int = 3) -> str:
+    """The application under uWSGI with a master: a worker is killed, then a graceful reload replaces all."""
+    options = ["--master", "--die-on-term", "--enable-threads", f"--processes={workers}", *option.split()]
+    web = Web(place.directory, *options, store=place.url, name=place.name, server="uwsgi")
+    with web.program:
+        first = web.workers(workers)
+        assert all(first.values()), first
+        _more(place, ticks)
+        os.kill(next(iter(first)), signal.SIGKILL)
+        _more(place, 1)
+        web.program.send(signal.SIGHUP)
+        second = web.workers(workers, without=first)
+        assert all(second.values()), second
+        _more(place, ticks)
+        _nothing_left(place)
+        assert web.stop() == 0, web.program.stderr
+        assert "Traceback" not in web.program.stderr, web.program.stderr
+    entries = ledger(place.directory)
+    assert_sound(entries)
+    count = assert_each_tick_once(_first_starts(entries), "each", SECOND)
+    return f"{workers} workers, one killed, all reloaded: alive, and all {count} ticks once"
+
+
 def uvicorn(place: Place, *, workers: int = 3, ticks: int = 3) -> str:
     """The application under uvicorn with several workers, of which one is killed and replaced."""
     web = Web(place.directory, f"--workers={workers}", store=place.url, name=place.name, server="uvicorn")

@@ -1,8 +1,8 @@
 """Across a fork: what holds a mutex, a connection or a file brings it to rest before, and goes on after.
 
 Law: a child inherits nothing half done. Before a fork every registered object waits for its own short sections to end
-and keeps new ones out; after it, parent and child let them in again. A server that forks without telling Python before
-(uWSGI does) is told of in the child only: there, everything starts afresh.
+and keeps new ones out; after it, parent and child let them in again. uWSGI forks without telling Python before, unless
+its options say so, and tells in the child by a hook of its own: there, everything starts afresh.
 
 `subprocess` does not come by here: it runs no Python between fork and exec.
 """
@@ -14,6 +14,8 @@ import threading
 import weakref
 from pathlib import Path
 from typing import Final, Protocol
+
+from rota.backends import uwsgi
 
 LOOKS_AT_ENDING: Final = 200
 BETWEEN_LOOKS: Final = 0.0005
@@ -44,6 +46,7 @@ class _Registry:
         self._known: weakref.WeakSet[Forkable] = weakref.WeakSet()
         self._resting: list[Forkable] = []
         self._is_hooked = False
+        self._pid = os.getpid()
 
     def add(self, member: Forkable) -> None:
         self.hook()
@@ -58,6 +61,7 @@ class _Registry:
                 os.register_at_fork(
                     before=self._before, after_in_parent=self._after_in_parent, after_in_child=self._after_in_child
                 )
+                uwsgi.after_fork(self._after_fork_of_uwsgi)
 
     def _before(self) -> None:
         self._mutex.acquire()
@@ -71,7 +75,12 @@ class _Registry:
             member.after_fork_in_parent()
         self._mutex.release()
 
+    def _after_fork_of_uwsgi(self) -> None:
+        if os.getpid() != self._pid:  # Python was not told
+            self._after_in_child()
+
     def _after_in_child(self) -> None:
+        self._pid = os.getpid()
         self._mutex = threading.Lock()
         self._resting = []
         for member in list(self._known):

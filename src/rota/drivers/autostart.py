@@ -21,6 +21,7 @@ from pathlib import PurePath
 from types import FrameType
 from typing import Final, NamedTuple
 
+from rota.backends import uwsgi
 from rota.drivers.forks import is_server_worker
 from rota.errors import ConfigurationError
 
@@ -66,14 +67,16 @@ class Process:
 
     `child_of`: `""` unless it is a `multiprocessing` child; then the package of the function that it runs, or `"?"`
     while it is only importing the main module again. `stack`: the modules whose functions the main thread is in.
-    `is_server_worker`: it was forked by a server's master. `uwsgi_master`: the master's id within uWSGI, else 0.
+    `is_server_worker`: it was forked by a server's master. `is_yet_to_fork`: it loads the application for uWSGI, which
+    then forks. `lacks_threads`: uWSGI lets no threads run in it.
     """
 
     pid: int = 0
     child_of: str = ""
     stack: Collection[str] = ()
     is_server_worker: bool = False
-    uwsgi_master: int = 0
+    is_yet_to_fork: bool = False
+    lacks_threads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +136,20 @@ def decide_here() -> Decision:
 
 def look_at_process() -> Process:
     """The facts of this process."""
-    return Process(os.getpid(), _child_of(), _modules_on_the_stack(), is_server_worker(), _uwsgi_master())
+    return Process(
+        os.getpid(),
+        _child_of(),
+        _modules_on_the_stack(),
+        is_server_worker(),
+        uwsgi.is_yet_to_fork(),
+        uwsgi.lacks_threads(),
+    )
 
 
 def worker_count() -> int:
     """Among how many workers of its server this process is one, as far as that can be told; else 0."""
     spawned = _workers_asked_for() if _child_of() in SERVERS_OF_CHILDREN else 0
-    return max(spawned, _gunicorn_workers(), _uwsgi_workers())
+    return max(spawned, _gunicorn_workers(), uwsgi.worker_count())
 
 
 # The table ------------------------------------------------------------------------------------------------------------
@@ -160,8 +170,12 @@ def _is_gunicorn_master(facts: Facts) -> bool:
     return "gunicorn.arbiter" in stack and not any(module.startswith("gunicorn.workers") for module in stack)
 
 
-def _is_uwsgi_master(facts: Facts) -> bool:
-    return facts.process.uwsgi_master != 0 and facts.process.uwsgi_master == facts.process.pid
+def _is_uwsgi_without_threads(facts: Facts) -> bool:
+    return facts.process.lacks_threads
+
+
+def _is_uwsgi_before_its_forks(facts: Facts) -> bool:
+    return facts.process.is_yet_to_fork
 
 
 def _is_queue_worker(facts: Facts) -> bool:
@@ -211,7 +225,8 @@ ROWS: Final = (
     Row(_is_rota_child, "this child process makes the calls of process jobs", is_child=True),
     Row(_is_multiprocessing_child, "this is a multiprocessing child; its parent has the scheduler", is_child=True),
     Row(_is_gunicorn_master, "this is gunicorn's master (--preload); its workers run jobs once they are forked"),
-    Row(_is_uwsgi_master, "this is uWSGI's master; its workers run jobs once they are forked (or use lazy-apps)"),
+    Row(_is_uwsgi_without_threads, "uWSGI lets no threads run: give it the option enable-threads, and start it anew"),
+    Row(_is_uwsgi_before_its_forks, "uWSGI is yet to fork its workers, which run jobs from then on"),
     Row(_is_queue_worker, "this is a queue worker or its command line, not the application's server"),
     Row(_is_flask_command, "this is a flask command other than `run`"),
     Row(_is_flask_reloader, "this is the parent of Flask's reloader; its child runs jobs"),
@@ -265,13 +280,3 @@ def _workers_asked_for() -> int:
         if name in ("--workers", "-w"):
             words.append(value or "".join(sys.argv[index + 1 : index + 2]))
     return max(int(word) if word.isdecimal() else 0 for word in words)
-
-
-def _uwsgi_workers() -> int:
-    uwsgi = sys.modules.get("uwsgi")  # exists only within uWSGI
-    return int(uwsgi.numproc) if uwsgi is not None else 0
-
-
-def _uwsgi_master() -> int:
-    uwsgi = sys.modules.get("uwsgi")  # exists only within uWSGI
-    return int(uwsgi.masterpid()) if uwsgi is not None else 0

@@ -4,7 +4,8 @@ A forked process has no thread but the one that forked, and shares every file an
 such things registers here once.
 
 Law: objects are held weakly, and one that fails does not keep the others from being told. gunicorn's workers and
-`multiprocessing` fork through Python, which tells us; uWSGI forks behind its back and calls `uwsgi.post_fork_hook`.
+`multiprocessing` fork through Python, which tells us; uWSGI forks behind its back and tells by a hook of its own, when
+the child knows what it is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final, Protocol
 
+from rota.backends import uwsgi
 from rota.backends.fork_safety import watch_forks
 from rota.hooks.logging import logger
 
@@ -29,6 +31,10 @@ class ForkAware(Protocol):
 
     def after_fork_in_child(self) -> None:
         """Drop what belongs to the parent, without closing it. Called in the child's only thread."""
+        ...
+
+    def after_becoming_worker(self) -> None:
+        """This process, which loaded the application, has been made one of the server's workers."""
         ...
 
 
@@ -47,26 +53,40 @@ class _Registry:
                 self._is_hooked = True
                 self._hook()
 
-    def tell(self) -> None:
-        """Tell everybody, once in a process."""
-        if os.getpid() == self._pid:
-            return
+    def tell_of_fork(self) -> None:
+        """Tell everybody of a fork that Python was told of."""
+        package = _forking_package()
+        if package or not uwsgi.is_here():  # without a caller it is uWSGI that forks, and its own hook is yet to come
+            self._tell(is_server_worker=package in PRE_FORK_SERVERS)
+
+    def tell_of_uwsgi(self) -> None:
+        """Tell everybody what uWSGI has made of this process, once in each."""
+        if os.getpid() != self._pid:
+            self._tell(is_server_worker=uwsgi.is_worker())
+        elif uwsgi.is_worker() and not self.is_server_worker:
+            self.is_server_worker = True
+            for member in list(self._known):
+                _told(member, member.after_becoming_worker)
+
+    def _tell(self, *, is_server_worker: bool) -> None:
         self._pid = os.getpid()
-        self.is_server_worker = _was_forked_by_a_server()
+        self.is_server_worker = is_server_worker
         self._mutex = threading.Lock()  # another thread of the parent may have held the old one
         for member in list(self._known):
-            try:
-                member.after_fork_in_child()
-            except Exception as error:  # noqa: BLE001  # the others must be told all the same
-                logger().error("fork.child_not_told", member=repr(member), exc_info=error)
+            _told(member, member.after_fork_in_child)
 
     def _hook(self) -> None:
         if hasattr(os, "register_at_fork"):
             watch_forks()  # who is told here may open a store at once
-            os.register_at_fork(after_in_child=self.tell)
-        uwsgi = sys.modules.get("uwsgi")
-        if uwsgi is not None:
-            _chain_uwsgi_hook(uwsgi, self.tell)
+            os.register_at_fork(after_in_child=self.tell_of_fork)
+        uwsgi.after_fork(self.tell_of_uwsgi)
+
+
+def _told(member: ForkAware, tell: Callable[[], None]) -> None:
+    try:
+        tell()
+    except Exception as error:  # noqa: BLE001  # the others must be told all the same
+        logger().error("fork.child_not_told", member=repr(member), exc_info=error)
 
 
 _registry = _Registry()
@@ -83,14 +103,9 @@ def is_server_worker() -> bool:
     return _registry.is_server_worker
 
 
-def _was_forked_by_a_server() -> bool:
-    """Asked within the fork, while the stack still shows who called it."""
-    uwsgi = sys.modules.get("uwsgi")
-    return uwsgi.worker_id() > 0 if uwsgi is not None else _forking_package() in PRE_FORK_SERVERS
-
-
 def _forking_package() -> str:
-    """The top-level package of the function that called `os.fork`: the innermost one on the stack that is not ours."""
+    """The top-level package of the function that called `os.fork`: the innermost one on the stack not ours; none
+    where it was C. Asked within the fork, while the stack still shows it."""
     frame: FrameType | None = sys._getframe()  # noqa: SLF001  # the way `logging` finds its caller
     while frame is not None:
         package = str(frame.f_globals.get("__name__")).partition(".")[0]
@@ -98,14 +113,3 @@ def _forking_package() -> str:
             return package
         frame = frame.f_back
     return ""
-
-
-def _chain_uwsgi_hook(uwsgi: object, tell: Callable[[], None]) -> None:
-    earlier = getattr(uwsgi, "post_fork_hook", None)
-
-    def hook() -> None:
-        if callable(earlier):
-            earlier()
-        tell()
-
-    uwsgi.post_fork_hook = hook  # type: ignore[attr-defined]  # uWSGI looks it up after each fork

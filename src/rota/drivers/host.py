@@ -273,6 +273,13 @@ class Host:
         elif node is not None:
             self.armed = "it was started in the parent of this forked process, and threads do not survive a fork"
             warn_visibly("scheduler.stopped_by_fork", f"scheduler {self._configuration.name!r}: {self.armed}")
+        elif started and decide_here().run:
+            self.armed = "its parent only armed, and this forked process is no worker of a server"
+
+    def after_becoming_worker(self) -> None:
+        """Where the server had this process wait to be a worker, it runs jobs from now on."""
+        if self.armed is not None:
+            self.start()
 
     def _take_runtime_to_child(self) -> bool:
         """Whether a child may run jobs beside its parent. Rows that the parent keeps in its memory stay the parent's:
