@@ -55,6 +55,7 @@ ROWS = (
     Row("12", outages.hang_beside_another_store, SERVERS, {"seconds": 15}),
     Row("13", outages.sessions_ended, SERVERS, {"times": 5}),
     Row("13", own_servers.server_restarted, OWN),
+    Row("13", own_servers.pooled, ("postgresql",)),
     Row("15", own_servers.server_evicts, ("redis",)),
     Row("16", outages.disk_full, ("sqlite",), {"seconds": 10}),
     Row("24", processes.never_returns),

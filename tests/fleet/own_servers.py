@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.fleet.nodes import EVERY, Fleet, assert_each_tick_once, assert_sound, pause, so_many_more, starts
 from tests.fleet.places import Place
+from tests.more_servers import PgBouncer
 from tests.services import Unavailable
 from tests.wheel_servers import PostgreSQL, Valkey, WheelServer, is_installed
 
@@ -90,6 +91,27 @@ def server_restarted(place: Place, *, seconds: float = 3.0) -> str:
         fleet.stop()
         ticks = assert_each_tick_once(fleet.ledger(), "each", 500_000)
     return f"shut down and killed, {seconds:g} s each, and back with what it held: all {ticks} ticks once"
+
+
+def pooled(place: Place, *, mode: str = "transaction", nodes: int = 8) -> str:
+    """PgBouncer stands before the server, with fewer sessions than the fleet has processes; it is killed and comes
+    back."""
+    with tempfile.TemporaryDirectory(prefix="rota-own-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o755)
+        pool = PgBouncer(Path(directory), place.url or "", mode)
+        own = place._replace(url=pool.url)
+        with pool, Fleet(own, EVERY.format(milliseconds=500), lease_ttl=6.0, seconds=180) as fleet:
+            for _ in range(nodes):
+                fleet.start()
+            fleet.ready()
+            so_many_more(fleet, 5)
+            pool.stop(signal.SIGKILL)
+            pause(2.0)
+            pool.start()
+            so_many_more(fleet, 5)
+            fleet.stop()
+            ticks = assert_each_tick_once(fleet.ledger(), "each", 500_000)
+    return f"all {ticks} ticks once, by {nodes} processes through 4 sessions"
 
 
 def server_evicts(place: Place) -> str:

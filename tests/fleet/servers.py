@@ -46,6 +46,7 @@ def uwsgi(place: Place, *, workers: int = 3, option: str = "", ticks: int = 3) -
         assert all(first.values()), first
         _more(place, ticks)
         os.kill(next(iter(first)), signal.SIGKILL)
+        web.workers(1, without=first)  # uWSGI loses a signal to a worker that it has only just forked
         _more(place, 1)
         web.program.send(signal.SIGHUP)
         second = web.workers(workers, without=first)

@@ -67,3 +67,24 @@ def test_a_pause_and_a_lock_hold_for_both(fleet):
         raise AssertionError
     with second.lock("invoice") as after:
         assert after.fence > lease.fence
+
+
+@pytest.mark.requires_service("redis")
+def test_a_fleet_whose_server_has_forgotten_everything_goes_on_and_runs_no_tick_again():
+    import redis
+
+    name, ticks = uuid4().hex, []
+    fleet = [Scheduler(name, store=services.url("redis")) for _ in range(2)]
+    for scheduler in fleet:
+        scheduler.interval(timedelta(milliseconds=100), id="job", overlap="allow")(
+            lambda run: ticks.append(run.scheduled_for)
+        )
+        scheduler.start()
+    assert until(lambda: len(ticks) >= 3)
+    with redis.Redis.from_url(services.url("redis")) as server:
+        server.delete(*server.scan_iter(f"{{rota:{name}}}:*", count=10_000))
+    count = len(ticks)
+    assert until(lambda: len(ticks) >= count + 5)
+    for scheduler in fleet:
+        scheduler.shutdown(PATIENCE)
+    assert len(set(ticks)) == len(ticks)

@@ -46,6 +46,7 @@ _of_parent: Final[list[Any]] = []
 """Connections that came through a fork: kept, so that nothing ever closes them."""
 
 _MEANINGS: Final = (
+    ("No master found", "MasterNotFound", "Sentinel has no primary to name; ask again"),
     ("READONLY", "ReadOnly", "it is a replica, which cannot be written: give the address of the primary"),
     ("LOADING", "BusyLoading", "it is still loading its data; ask again"),
     ("NOAUTH", "Authentication", "it refuses the user or the password"),
@@ -56,6 +57,11 @@ _MEANINGS: Final = (
     ("BUSY ", "Busy ", "it is held up by another program's script; ask again"),
     ("CLUSTERDOWN", "ClusterDown", "its cluster is down; ask again"),
     ("Timeout", "TimeoutError", "it did not answer in time; ask again"),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "CertificateVerify",
+        "its certificate is not trusted here: name who signed it, as in rediss://host?ssl_ca_certs=/path/ca.pem",
+    ),
     ("Connect", "ConnectionError", "it cannot be reached, or closed the connection; ask again"),
 )
 """What a failure begins with, how its class begins, and what to say."""
@@ -92,6 +98,8 @@ class RedisServer:
         facts = {**self._facts, **self._moved_to}
         if "path" in facts:
             return f"unix://{facts['path']}"
+        if (sentinel := facts.get("connection_pool")) is not None:
+            return _named_by(sentinel)
         return f"{facts.get('host', 'localhost')}:{facts.get('port', 6379)}"
 
     def ask(self, commands: Iterable[Sequence[bytes]], error: type[BackendError]) -> list[Any]:
@@ -221,6 +229,13 @@ def _origin(url_or_client: object) -> tuple[Any, Mapping[str, Any], str]:
     return node.redis_connection.connection_pool.connection_class, {
         **nodes.connection_kwargs, "host": node.host, "port": node.port,
     }, package  # fmt: skip
+
+
+def _named_by(sentinel: Any) -> str:
+    """The address of what Sentinel named last."""
+    host, port = sentinel.master_address or ("an address yet unknown", "")
+    role = "primary" if sentinel.is_master else "replica"
+    return f"{host}{port and ':'}{port}, a {role} of {sentinel.service_name!r} by Sentinel"
 
 
 def _package_for(url: str) -> tuple[str, str]:

@@ -88,8 +88,11 @@ def chosen_url(text: str) -> URL:
     """The URL with a driver that is installed."""
     try:
         url = make_url(text)
-    except ArgumentError as error:
-        raise ConfigurationError("this is no URL of a database: postgresql://user@host/database is one") from error
+    except (ArgumentError, ValueError) as error:  # a port that is no number
+        raise ConfigurationError(
+            "this is no URL of a database: postgresql://user@host/database is one, and with several hosts "
+            "postgresql://user@/database?host=one:5432&host=two:5432&target_session_attrs=read-write"
+        ) from error
     scheme, _, driver = url.drivername.partition("+")
     family = FAMILIES.get(scheme)
     if family is None:

@@ -53,8 +53,13 @@ _SAID: Final = (
     (re.compile(r'FATAL: +role ".*" (does not exist|is not permitted to log in)'), "28000"),
     (re.compile(r"FATAL: +(password authentication failed|no pg_hba.conf entry)"), "28P01"),
     (re.compile(r"FATAL: +(sorry, )?(too many|remaining) (clients|connection)"), "53300"),
+    (re.compile(r"not allowed in statement pooling mode"), "25P01"),
+    (re.compile(r"no more connections allowed|query_wait_timeout"), "53300"),
 )
-"""What PostgreSQL says while connecting, and the SQLSTATE of it, which its drivers do not hand on then."""
+"""What PostgreSQL says while connecting, and the SQLSTATE of it, which its drivers do not hand on then; and what
+PgBouncer says, which gives one SQLSTATE to all that."""
+
+_OF_PGBOUNCER: Final = "08P01"
 
 _PASSING: Final = frozenset({"40001", "40P01", 1213, 1205, 1020})
 """Deadlocks and their like: the transaction was undone, and may be done again at once."""
@@ -68,8 +73,8 @@ def code_of(failure: BaseException | None) -> str | int | None:
     if isinstance(number, int):
         return number
     state = getattr(failure, "sqlstate", None) or getattr(failure, "pgcode", None)
-    if state is None:
-        return next((code for said, code in _SAID if said.search(str(failure))), None)
+    if state is None or state == _OF_PGBOUNCER:
+        return next((code for said, code in _SAID if said.search(str(failure))), state)
     return str(state)
 
 

@@ -161,10 +161,22 @@ class Agenda:
         if not known:
             return
         states = self._engine.store.job_states([entry.state.job_id for entry in known])
+        if None in states:
+            self._declare_anew()
+            return
         for entry, state in zip(known, states, strict=True):
-            if state is not None:
-                self._note(entry, state)
+            assert state is not None
+            self._note(entry, state)
             self.arm(entry, None)
+
+    def _declare_anew(self) -> None:
+        """The store has lost what it knew, as a server does that keeps nothing on disk, or gives way to a replica that
+        lagged behind. What it has not seen does not exist for it, so no tick of before is run again."""
+        self._engine.warn(
+            "store.forgot",
+            "the store has forgotten jobs that it knew: they are declared to it anew, and begin with their next ticks",
+        )
+        self.declare([entry.job for entry in self.entries.values()])
 
     def refresh_state(self, claim_id: str) -> None:
         """Ask the store how a job stands, and let a tick that waited on it go on."""
