@@ -82,6 +82,8 @@ PUBLIC_FACE = (
 ANNOTATED = (
     *(f"rota.{name}." for name in ("scheduler", "awaitable", "ports", "errors", "core", "stores", "locks")),
     *(f"rota.testing.{name}." for name in ("clock", "proxy", "simulation")),
+    *(f"rota.triggers.{name}." for name in ("base", "combine", "cron", "interval", "once", "rrule")),
+    "rota.triggers.calendar.Calendar.",
 )
 """Where every public name has a type that all checkers agree on."""
 
