@@ -354,13 +354,20 @@ def test_configure_fills_in_what_was_left_out_until_first_use(world):
 
 
 def test_what_was_given_stays_given_though_it_is_the_default():
-    scheduler = Scheduler(None, tz="UTC", hooks=())
+    scheduler = Scheduler("shop", tz="UTC", hooks=())
     for name, value in {"name": "billing", "tz": "Europe/Paris", "hooks": [print]}.items():
         with pytest.raises(ConfigurationError, match=f"{name} was given already"):
             scheduler.configure(**{name: value})
     scheduler.configure(tz="UTC", max_workers=20)
     with pytest.raises(ConfigurationError, match="max_workers was given already, 20"):
         scheduler.configure(max_workers=5)
+
+
+def test_an_argument_that_is_none_is_left_out_but_for_retention(tmp_path):
+    scheduler = Scheduler(None, store=None, clock=None, retention=None)
+    scheduler.configure(name="shop", store=f"sqlite:///{tmp_path}/rota.db")
+    with pytest.raises(ConfigurationError, match="retention was given already"):
+        scheduler.configure(retention=timedelta(days=1))
 
 
 def test_the_signature_of_the_scheduler_shows_the_defaults():

@@ -47,11 +47,15 @@ def notes_given(constructor: Constructor) -> Constructor:
 
 
 class Configuration:
-    """The constructor's arguments by name, and which of them were given; the others have their defaults."""
+    """The constructor's arguments by name, and which of them were given; the others have their defaults.
+
+    `None` leaves out, as an application's own setting may; only for `retention` it is a value: for ever.
+    """
 
     def __init__(self, arguments: Mapping[str, object], given: Collection[str]) -> None:
         self._values = _checked(arguments)
-        self._written = {name: arguments[name] for name in given}
+        written = {name: arguments[name] for name in given}
+        self._written = {name: value for name, value in written.items() if value is not None or name == "retention"}
         _require_name(self._values)
 
     def has(self, given: Mapping[str, object]) -> bool:
