@@ -184,6 +184,79 @@ def test_once_already_past_at_first_sight_is_missed_with_a_warning(world, caplog
     assert "past when it was first seen" in caplog.text
 
 
+def test_once_that_is_put_into_the_past_while_it_runs_is_missed_with_a_warning(world, caplog):
+    @world.scheduler.once(at(hours=5))
+    def job():
+        raise AssertionError
+
+    world.start()
+    world.advance(hours=1)
+    world.scheduler.reschedule(job, Once(at(minutes=30)))
+    world.advance(minutes=1)
+    [record] = world.runs(job)
+    assert (minutes(record.scheduled_for), record.status, record.reason) == (30, "missed", "before_first_seen")
+    assert "past when it was first seen" in caplog.text
+    world.scheduler.update(job, timeout=5)
+    world.advance(hours=10)
+    assert world.runs(job) == [record]
+
+
+def test_once_that_is_put_to_this_very_moment_is_missed(world):
+    @world.scheduler.interval(minutes=20)
+    def job():
+        pass
+
+    world.start()
+    world.advance(minutes=30)
+    world.scheduler.reschedule(job, Once(at(minutes=30)))
+    world.advance(minutes=30)
+    assert world.told(job) == [(20, "succeeded"), (30, "missed")]
+
+
+@RESTARTING
+def test_once_that_is_put_into_the_past_while_stopped_is_missed_at_the_next_start(world, caplog):
+    @world.scheduler.interval(hours=1)
+    def job():
+        pass
+
+    world.start()
+    world.advance(minutes=61)
+    world.stop()
+    world.scheduler.reschedule(job, Once(at(minutes=30)))
+    world.advance(hours=1)
+    for _ in range(2):
+        world.start()
+        assert world.told(job) == [(30, "missed"), (60, "succeeded")]
+        world.stop()
+    assert caplog.text.count("past when it was first seen") == 1
+    world.scheduler.reschedule(job, Once(at(minutes=60)))
+    world.start()
+    assert world.told(job) == [(30, "missed"), (60, "succeeded")]
+
+
+@RESTARTING
+def test_once_whose_record_was_pruned_is_not_missed(make):
+    world = make(retention=timedelta(hours=1))
+
+    @world.scheduler.once(at(minutes=30))
+    def job():
+        pass
+
+    @world.scheduler.interval(hours=1)
+    def awake():
+        pass
+
+    world.start()
+    world.advance(hours=3)
+    assert world.runs(job) == []
+    world.scheduler.update(job, timeout=5)
+    world.advance(minutes=1)
+    world.stop()
+    world.scheduler.reschedule(job, Once(at(minutes=30), tz="Asia/Tokyo"))
+    world.start()
+    assert world.runs(job) == []
+
+
 def test_a_changed_trigger_is_not_retroactive(world):
     @world.scheduler.interval(hours=1)
     def job():

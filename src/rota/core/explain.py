@@ -123,7 +123,7 @@ def _passed_over(facts: Facts, row: RunRow, shown: str, evidence: list[str]) -> 
         ),
         "too_late": ("it was first seen too late", "catch_up and max_lateness decide what is too late."),
         "passed_over": ("it was late, and a newer tick ran instead", _after_passing_over(facts)),
-        "before_first_seen": ("it was past when the store first saw the job", ""),
+        "before_first_seen": ("it was past when the store first saw the job, or its present trigger", ""),
     }
     why, hint = texts.get(row.reason, (row.reason, ""))
     if row.count > 1:

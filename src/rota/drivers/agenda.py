@@ -16,6 +16,7 @@ from rota.core.job import Job
 from rota.core.lifecycle import Flow, Holder
 from rota.core.misfire import Plan, due_of
 from rota.core.run import RunRow, tick_key
+from rota.drivers.settings import kept_from
 from rota.triggers.base import Trigger, from_micros
 from rota.triggers.once import Once
 
@@ -311,9 +312,10 @@ class Agenda:
         self.refresh(list(self._waiting))
 
     def _adopt(self, job: Job, state: JobState) -> None:
+        before = self.entries.get(job.claim_id)
         self.forget(job.claim_id)
         entry = self.entries[job.claim_id] = JobEntry(job, state)
-        self._record_past_once(job, state)
+        self._record_past_once(entry, before)
         self.arm(entry, None)
         self._warn_of_no_tick(entry)
 
@@ -328,13 +330,14 @@ class Agenda:
                 job_id=job.id,
             )
 
-    def _record_past_once(self, job: Job, state: JobState) -> None:
-        """A one-off instant that is past when the job is first seen is recorded as missed."""
-        trigger = job.trigger
-        if not isinstance(trigger, Once) or state.watermark != state.first_seen or state.claimed:
+    def _record_past_once(self, entry: JobEntry, before: JobEntry | None) -> None:
+        """A one-off instant that is past when the store first sees the job, or its present trigger, is recorded as
+        missed. `before`: the job as it was declared here until now."""
+        job, state = entry.job, entry.state
+        tick = job.trigger.previous_tick(state.watermark + 1) if isinstance(job.trigger, Once) else None
+        if tick is None or not self._was_passed_over(entry, before, tick):
             return
-        tick = trigger.previous_tick(state.first_seen + 1)
-        if tick is None or self._engine.store.runs_of_ticks(state.job_id, tick, tick):
+        if self._engine.store.runs_of_ticks(state.job_id, tick, tick):
             return
         now = self._engine.time
         # The id follows from the tick, so that nodes that see the job at the same moment make one record of it.
@@ -347,6 +350,17 @@ class Agenda:
             f"job {job.id!r} was to run once at {from_micros(tick).isoformat()}, which was past when it was first seen",
             job_id=job.id,
         )
+
+    def _was_passed_over(self, entry: JobEntry, before: JobEntry | None, tick: int) -> bool:
+        """Whether a tick that has no record never had one. Its own claim would have left the watermark at the tick:
+        beyond it goes only a trigger that is declared later."""
+        state = entry.state
+        if state.watermark == state.first_seen:
+            return not state.claimed
+        if before is not None and before.state.signature != state.signature:
+            return True
+        keep_from = kept_from(self._engine.settings, entry.job.options.retention, self._engine.time)
+        return state.first_seen < state.watermark and (keep_from or tick) <= tick < state.watermark
 
 
 def _seen(job: Job) -> JobSeen:
