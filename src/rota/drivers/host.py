@@ -19,6 +19,7 @@ from rota.core.context import current
 from rota.core.effects import JobState
 from rota.core.job import Job
 from rota.core.run import RunRow
+from rota.drivers import neighbours
 from rota.drivers.autostart import Decision, decide_here, worker_count
 from rota.drivers.configuration import Configuration
 from rota.drivers.driven import Attending, ForeseeingStore
@@ -241,18 +242,26 @@ class Host:
 
     def queued(self, row: RunRow) -> None:
         """A run was queued in the store: begin it without waiting for a poll."""
-        if self.node is not None:
-            self.node.queued(row)
+        for node in self._hearing():
+            node.queued(row)
 
     def cancelled(self, run_id: str) -> None:
         """A run was cancelled in the store: stop it here without waiting for a renewal."""
-        if self.node is not None:
-            self.node.cancelled(run_id)
+        for node in self._hearing():
+            node.cancelled(run_id)
 
     def noted(self, state: JobState) -> None:
         """The store said how a job stands."""
-        if self.node is not None:
-            self.node.noted(state)
+        for node in self._hearing():
+            node.noted(state)
+
+    def _hearing(self) -> Iterable[HostedNode]:
+        """The own node, and those of other schedulers on a store that is not polled."""
+        node, runtime = self.node, self._runtime
+        if node is not None:
+            yield node
+        if runtime is not None and not runtime.settings.leased:
+            yield from (other for other in neighbours.on(runtime.store) if other is not node)
 
     def after_fork_in_child(self) -> None:
         """In a forked child the parent's node is dead. A server's worker starts its own where the fleet shares what

@@ -1,7 +1,7 @@
 """What an engine does besides its ticks: look into a shared store, take over the runs of the dead, prune, hold back.
 
 Law: it is timed by the monotonic clock, so that a stepped wall clock neither hurries nor delays it; a store that only
-this process can write to is not polled at all.
+this process can write to is not polled, unless something here waits for a run that another node of this process has.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Housekeeping:
         engine = self._engine
         if now >= self._release_at:
             self._release()
-        if now >= self._next_poll:
+        if now >= self._poll_at():
             self._next_poll = now + POLL_INTERVAL
             if not engine.performer.is_down and not engine.draining:
                 self.poll()
@@ -101,12 +101,22 @@ class Housekeeping:
         """Seconds until it has something to do; pruning waits for a wake-up, but once begun it goes on."""
         if self._may_find_more():
             return 0.0
-        soonest = min(self._next_poll, self._release_at, self._next_batch)
+        soonest = min(self._poll_at(), self._release_at, self._next_batch)
         return soonest if soonest == float("inf") else max(0.0, soonest - self._engine.clock.monotonic())
 
     def seconds_to_poll(self) -> float:
         """Seconds until it looks into the store."""
-        return 0.0 if self._may_find_more() else max(0.0, self._next_poll - self._engine.clock.monotonic())
+        return 0.0 if self._may_find_more() else max(0.0, self._poll_at() - self._engine.clock.monotonic())
+
+    def watch(self) -> None:
+        """There are other nodes on a store that is not polled, and their runs may be what something here waits for."""
+        self._next_poll = self._engine.clock.monotonic()
+
+    def _poll_at(self) -> float:
+        engine, at = self._engine, self._next_poll
+        if at == float("inf") or engine.settings.leased or engine.agenda.has_waiting or engine.performer.busy:
+            return at
+        return float("inf")
 
     def seconds_to_release(self) -> float:
         """Seconds until it looks again at what is held back."""
@@ -142,7 +152,8 @@ class Housekeeping:
             due = engine.store.due(engine.time, POLL_BATCH, exclude=self._unknown)
         for job_id in sorted(engine.performer.busy.tick_jobs):  # in the same order in each replay
             self._find_earlier(job_id)
-        for row in due.expired:
+        # Where nothing is leased, a lease that ran out says nothing.
+        for row in due.expired if engine.settings.leased else ():
             entry = known.get(row.job_id)
             if entry is None:
                 self._unknown.add(row.job_id)

@@ -17,6 +17,7 @@ from rota.core.effects import JobState
 from rota.core.job import Job
 from rota.core.lifecycle import Holder
 from rota.core.run import RunRow
+from rota.drivers import neighbours
 from rota.drivers.driven import ForeseeingStore, micros_until
 from rota.drivers.engine import Engine
 from rota.drivers.identity import token_maker
@@ -111,6 +112,7 @@ class Node:
         if engine.settings.leased:
             self.renewal.add(self._leases)
         else:
+            neighbours.join(self)
             engine.housekeeping.load()
         engine.teller.started(self.parts.row.id, len(jobs))
 
@@ -180,6 +182,14 @@ class Node:
     def cancelled(self, run_id: str) -> None:
         """A run was cancelled in the store: stop it here without waiting for a renewal."""
         self.engine.post(lambda: self._cancel(run_id))
+
+    def watch(self) -> None:
+        """There are other nodes on a store that is not polled: look there while something here waits for theirs."""
+        self.engine.post(self.engine.housekeeping.watch)
+
+    def take_up(self) -> None:
+        """Another node on a store that is not polled is gone: take up what it leaves undone."""
+        self.engine.post(self.engine.housekeeping.load)
 
     def _cancel(self, run_id: str) -> None:
         """Stop the run if it is at work here, forget it if it was to begin here."""
@@ -274,12 +284,14 @@ class Node:
         """Let go without a word, as a process that dies does: for simulations."""
         if self._is_open:
             self._is_open = False
+            neighbours.leave(self)
             self.renewal.stop()
             capture.uninstall()
 
     def forget_in_child(self) -> None:
         """In a forked child: nothing here is ours."""
         self._is_open = False
+        neighbours.leave(self)
         self.renewal.after_fork_in_child()
 
     def _begin_no_more(self) -> None:
@@ -343,6 +355,7 @@ class Node:
         self.engine.guarded.shutdown(timeout)
         self.engine.teller.stop(max(1.0, deadline - clock.monotonic()))
         self._is_open = False
+        neighbours.leave(self)
         capture.uninstall()
 
     def _job_by_claim_id(self, claim_id: str) -> Job | None:
