@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rota import AsyncRun, ConfigurationError, LockHeld, Run, Scheduler
+from rota import AsyncRun, ConfigurationError, LockHeld, Retry, Run, Scheduler
 from rota.ports import DrivenClock, Due, NodeRow, Renewal
 from rota.stores import SQLiteStore
 from rota.testing import FakeClock
@@ -285,20 +285,28 @@ class CountingStore(SQLiteStore):
         return super().renew(node, held, ttl)
 
 
+@pytest.fixture(params=[None, "sqlite:///{}/locks.db", "file://{}/locks"])
+def locks(request: pytest.FixtureRequest, tmp_path: Path) -> str | None:
+    """Locks given apart, or none."""
+    return None if request.param is None else request.param.format(tmp_path)
+
+
 @pytest.fixture
-def fleet(clock: FakeClock, tmp_path: Path) -> Iterator[list[Scheduler]]:
+def fleet(clock: FakeClock, tmp_path: Path, locks: str | None) -> Iterator[list[Scheduler]]:
     """Two schedulers on one file and one clock."""
     url = f"sqlite:///{tmp_path / 'rota.db'}"
-    schedulers = [Scheduler("shop", store=url, clock=clock) for _ in range(2)]
+    schedulers = [Scheduler("shop", store=url, locks=locks, clock=clock) for _ in range(2)]
     yield schedulers
     for scheduler in schedulers:
         scheduler.shutdown()
         scheduler._host.runtime.rest()
 
 
-def test_a_month_on_a_file_is_not_looked_at_second_by_second(clock: FakeClock, tmp_path: Path) -> None:
+def test_a_month_on_a_file_is_not_looked_at_second_by_second(
+    clock: FakeClock, tmp_path: Path, locks: str | None
+) -> None:
     store = CountingStore(tmp_path / "rota.db", clock)
-    scheduler = Scheduler("shop", store=store, clock=clock)
+    scheduler = Scheduler("shop", store=store, locks=locks, clock=clock)
     scheduler.add(lambda: None, Cron("0 2 * * *"), id="daily")
     scheduler.start()
     clock.advance(days=30)
@@ -353,6 +361,31 @@ def test_a_run_of_a_scheduler_that_lives_is_not_taken_over(clock: FakeClock, fle
     clock.advance(days=3)
     (run,) = fleet[0].runs()
     assert [attempt.outcome for attempt in run.attempts] == ["succeeded"]
+
+
+def test_a_run_that_waits_in_memory_keeps_its_turn_in_locks_while_the_clock_moves(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    attempts: list[str] = []
+
+    def flaky(name: str) -> None:
+        attempts.append(name)
+        if len(attempts) == 1:
+            raise ValueError
+
+    fleet = [Scheduler("shop", locks=f"file://{tmp_path}/locks", clock=clock) for _ in range(2)]
+    for name, scheduler in zip("ab", fleet, strict=True):
+        retry = Retry(wait_initial=3_000, wait_max=3_000, wait_jitter=0)
+        scheduler.add(flaky, Interval(minutes=10), id="flaky", kwargs={"name": name}, retry=retry)
+        scheduler.start()
+    clock.advance(minutes=10)
+    clock.advance(minutes=45)
+    assert len(attempts) == 1
+    clock.advance(minutes=5)
+    assert len(attempts) == 2
+    assert attempts[0] == attempts[1]
+    for scheduler in fleet:
+        scheduler.shutdown()
 
 
 def test_a_scheduler_that_is_never_shut_down_warns_of_nothing() -> None:

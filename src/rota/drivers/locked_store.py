@@ -34,6 +34,7 @@ from rota.core.effects import (
 from rota.core.run import OPEN, RunRow
 from rota.drivers.claimed_ticks import ClaimedTicks
 from rota.drivers.covered import CoveredWindows
+from rota.drivers.driven import ForeseeingStore
 from rota.drivers.turns import ELSEWHERE, RUNNING_ELSEWHERE, Turns
 from rota.errors import BackendError, StoreError
 from rota.ports import LockBackend, NodeRow, Renewal, Store
@@ -61,6 +62,10 @@ class LockedStore:
         self.put_value, self.delete_value = store.put_value, store.delete_value
         self.set_progress, self.logs = store.set_progress, store.logs
         self.nodes = store.nodes
+        # What a look at shared rows may find depends on them alone. Besides a store of one process turns are renewed,
+        # for runs that wait as well, so there no clock may pass a renewal by.
+        if store.shared and isinstance(store, ForeseeingStore):
+            self.seconds_of_quiet = store.seconds_of_quiet
 
     @property
     def shared(self) -> bool:
