@@ -165,6 +165,53 @@ def test_it_is_running_or_waits_or_was_passed_over(world):
     assert world.scheduler.explain(slow).hint.startswith("It was resumed since; backfill()")
 
 
+def test_a_tick_tells_why_it_was_skipped_when_the_pause_is_long_over(world):
+    @world.scheduler.interval(minutes=1)
+    def job():
+        pass
+
+    @world.scheduler.interval(minutes=1)
+    def other():
+        pass
+
+    world.start()
+    world.advance(seconds=90)
+    world.scheduler.pause(job, "too noisy")
+    world.scheduler.pause(other)
+    world.advance(minutes=1)
+    for paused in (job, other):
+        world.scheduler.resume(paused)
+    world.advance(minutes=5)
+    world.scheduler.pause(job, "once more")
+    evidence = world.scheduler.explain(job, at(minutes=2)).evidence
+    assert evidence[-1] == "paused at 2026-01-01T00:01:30Z: too noisy"
+    assert "once more" not in str(evidence)
+    assert world.scheduler.explain(other, at(minutes=2)).evidence[-1].endswith(": no reason given")
+    [skipped] = world.runs(job, status="skipped")
+    assert skipped.error == "paused at 2026-01-01T00:01:30Z: too noisy"
+    assert world.runs(job, status="succeeded")[-1].error is None
+
+
+@pytest.mark.worlds("driven-sqlite", "manual-sqlite")
+def test_a_tick_tells_of_the_pause_that_it_fell_into_whatever_its_node_had_heard_before(world):
+    @world.scheduler.interval(minutes=1)
+    def job():
+        pass
+
+    elsewhere = world.another()
+    elsewhere.add(job, world.scheduler.jobs["job"].trigger, id="job")
+    world.start()
+    elsewhere.pause("job", "first")
+    world.advance(seconds=90)
+    elsewhere.resume("job")
+    elsewhere.pause("job", "second")
+    world.advance(minutes=1)
+    told = [record.error.rpartition(": ")[2] for record in world.runs(job)]
+    assert told == ["first", "second"]
+    assert world.scheduler.explain(job, at(minutes=2)).evidence[-1] == "paused at 2026-01-01T00:01:30Z: second"
+    elsewhere.shutdown()
+
+
 @pytest.mark.worlds("driven-memory", "driven-sqlite")
 def test_used_up_runs_explain_no_tick_that_had_its_turn(world):
     @world.scheduler.interval(hours=1, max_runs=2, retention=timedelta(hours=2))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from rota.core.run import RunRow
+from rota.core.run import RunRow, rfc3339
 
 
 class JobSeen(NamedTuple):
@@ -46,6 +46,11 @@ class JobState(NamedTuple):
     paused_at: int | None = None
     pause_reason: str = ""
     live: tuple[Live, ...] = ()
+
+    def pause_in_words(self) -> str:
+        """Since when a paused job is paused, and why."""
+        assert self.paused_at is not None
+        return f"paused at {rfc3339(self.paused_at)}: {self.pause_reason or 'no reason given'}"
 
 
 class TickClaim(NamedTuple):

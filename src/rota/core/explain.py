@@ -128,8 +128,6 @@ def _passed_over(facts: Facts, row: RunRow, shown: str, evidence: list[str]) -> 
     why, hint = texts.get(row.reason, (row.reason, ""))
     if row.count > 1:
         evidence.append(f"one of {row.count} ticks in this record")
-    if row.reason == "paused":
-        evidence += _pause_at(facts)
     if skipped_for_a_run(row):
         evidence += [_standing(run) for run in _in_the_way(facts, row)]
     reason = row.reason if row.reason in REASONS else "passed_over"
@@ -221,23 +219,11 @@ def _pruned(facts: Facts, shown: str) -> Explanation | None:
     return _say(facts, "pruned", verdict, evidence, "A longer retention keeps them longer.")
 
 
-def _pause_at(facts: Facts) -> list[str]:
-    """Since when, and why, the job is paused, if that pause has met this tick."""
-    state = facts.state
-    if state is None or state.paused_at is None or state.paused_at > facts.at:
-        return []
-    return [_pause(state.paused_at, state.pause_reason)]
-
-
-def _pause(since: int, reason: str) -> str:
-    return f"paused at {rfc3339(since)}: {reason or 'no reason given'}"
-
-
 def _paused(facts: Facts, shown: str) -> Explanation | None:
     state = facts.state
     if state is None or state.paused_at is None:
         return None
-    evidence = [_pause(state.paused_at, state.pause_reason)]
+    evidence = [state.pause_in_words()]
     return _say(facts, "paused", f"It does not run at {shown}: the job is paused.", evidence, "resume() lets it go on.")
 
 

@@ -88,6 +88,8 @@ def tick(job: Job, trigger: Trigger, state: JobState, plan: Plan, now: int, hold
     assert isinstance(answer, TickAnswer)
     if answer.verdict != "claimed":
         return
+    if claim.paused:
+        yield from _note_pause(claim, answer.state)
     for run in state.live:
         if run.run_id in claim.cancel and run.status != "running":
             yield Cancel(run.run_id, "replaced")
@@ -95,6 +97,16 @@ def tick(job: Job, trigger: Trigger, state: JobState, plan: Plan, now: int, hold
         begun = yield from _join_window(job, answer.begun, answer.state)
         if begun is not None:
             yield from attempt(job, begun)
+
+
+def _note_pause(claim: TickClaim, state: JobState) -> Flow:
+    """The job may have been resumed and paused again, for another reason, since its state was heard of: what the store
+    says stands in the record."""
+    if state.paused_at is None or not claim.rows or claim.rows[-1].error == state.pause_in_words():
+        return
+    told = claim.rows[-1].copy()
+    told.error = state.pause_in_words()
+    yield Swap(told, told.status, None)
 
 
 def resume(job: Job, row: RunRow, now: int, holder: Holder) -> Flow:
@@ -184,6 +196,8 @@ def tick_claim(job: Job, trigger: Trigger, state: JobState, plan: Plan, now: int
     if plan.passed is not None:
         rows = (_passed_row(claim_id, plan.passed, now, holder),)
     paused = state.paused_at is not None
+    if paused and rows:
+        rows[0].error = state.pause_in_words()
     if plan.tick is None:
         return TickClaim(claim_id, state.watermark, plan.mark, paused, None, rows)
     if decision == "skip":
