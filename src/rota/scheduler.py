@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pkgutil import resolve_name
@@ -148,11 +149,10 @@ class Scheduler(Declaring):
         return self._register(entry, replace=replace)
 
     def include(self, jobs: Jobs) -> None:
-        """Take in the declarations of a `Jobs`."""
+        """Take in the declarations of a `Jobs`: all of them or, where one is refused, none."""
         if not isinstance(jobs, Jobs):
             raise ConfigurationError(f"include: a Jobs is expected, not {jobs!r}")
-        for entry in jobs.declarations:
-            self._register(entry, replace=False)
+        self._register_all(jobs.declarations, replace=False)
 
     def remove(self, job: JobLike) -> None:
         """Forget the declaration here, while running too. What the store knows of the job stays."""
@@ -426,18 +426,28 @@ class Scheduler(Declaring):
         self._register(entry, replace=False)
 
     def _register(self, entry: Declared, *, replace: bool) -> Job:
+        return self._register_all((entry,), replace=replace)[0]
+
+    def _register_all(self, entries: Sequence[Declared], *, replace: bool) -> list[Job]:
+        """Declare all of them or, where one is refused, none."""
+        new: dict[str, Job] = {}
+        earlier_ids: set[str] = set()
         with self._mutex:
-            job = self._build(entry, self._configuration)
-            old = self._jobs.get(job.id)
-            if old is not None and not replace:
-                refuse_clash(job, old)
-            if job.options.renamed_from is not None or job.id in self._earlier_ids:
-                refuse_shared_claims(job, self._jobs.values())
-                self._earlier_ids.add(job.claim_id)
-            self._jobs[job.id] = job
+            for entry in entries:
+                job = self._build(entry, self._configuration)
+                old = new.get(job.id, self._jobs.get(job.id))
+                if old is not None and not replace:
+                    refuse_clash(job, old)
+                if job.options.renamed_from is not None or job.id in self._earlier_ids or job.id in earlier_ids:
+                    refuse_shared_claims(job, ChainMap(new, self._jobs).values())
+                    earlier_ids.add(job.claim_id)
+                new[job.id] = job
+            self._jobs.update(new)
+            self._earlier_ids |= earlier_ids
         if self._hosted is not None:
-            self._hosted.declare(job)
-        return job
+            for job in new.values():
+                self._hosted.declare(job)
+        return list(new.values())
 
     def _build(self, entry: Declared, configuration: Configuration) -> Job:
         def choose(func: Callable[..., object], option: str | None, where: str) -> str:

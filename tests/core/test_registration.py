@@ -11,6 +11,7 @@ import pytest
 
 from rota import ConfigurationError, DuplicateJobError, Jobs, Retry, Scheduler, UnknownTimeZoneError
 from rota.core.run import OPEN, Status
+from rota.testing import FakeClock
 from rota.triggers import Calendar, Cron, Interval, Once, RRule, Within
 
 
@@ -218,6 +219,44 @@ def test_start_and_end_bound_the_trigger(scheduler):
         work, Interval(timedelta(minutes=1)), start="2026-01-01T00:00:00+01:00", end=datetime(2027, 1, 1, tzinfo=UTC)
     )
     assert isinstance(job.trigger, Within)
+
+
+def test_jobs_of_which_one_is_refused_are_not_included_at_all(scheduler):
+    scheduler.job(id="third")(work)
+    jobs = Jobs()
+    for name in ("first", "second", "third", "fourth"):
+        jobs.job(Interval(timedelta(minutes=1)), id=name)(work)
+    with pytest.raises(DuplicateJobError, match="third"):
+        scheduler.include(jobs)
+    assert list(scheduler.jobs) == ["third"]
+    scheduler.remove("third")
+    scheduler.include(jobs)
+    assert list(scheduler.jobs) == ["first", "second", "third", "fourth"]
+
+
+def test_jobs_that_clash_among_themselves_are_not_included_either(scheduler):
+    jobs = Jobs()
+    jobs.job(id="new", renamed_from="old")(work)
+    jobs.job(id="newer", renamed_from="old")(work)
+    with pytest.raises(DuplicateJobError, match="earlier id"):
+        scheduler.include(jobs)
+    assert not scheduler.jobs
+    scheduler.job(id="old")(work)
+
+
+def test_a_started_scheduler_runs_none_of_the_jobs_that_it_refused():
+    clock = FakeClock("2026-01-01T00:00Z")
+    scheduler = Scheduler(clock=clock)
+    scheduler.job(id="second")(work)
+    scheduler.start()
+    jobs = Jobs()
+    for name in ("first", "second"):
+        jobs.job(Interval(timedelta(minutes=1)), id=name)(work)
+    with pytest.raises(DuplicateJobError):
+        scheduler.include(jobs)
+    clock.advance(minutes=5)
+    assert scheduler.runs() == []
+    scheduler.shutdown()
 
 
 def test_two_jobs_of_one_id_are_refused_naming_both_places(scheduler):
