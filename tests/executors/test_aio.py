@@ -12,6 +12,7 @@ import pytest
 from tests.executors.fakes import FakeCall
 from tests.waiting import PATIENCE
 
+from rota.core.outcome import NoThread
 from rota.errors import RunCancelled
 from rota.executors.aio import ROUND, AsyncioExecutor
 
@@ -294,7 +295,13 @@ def test_where_no_thread_can_be_started_calls_are_handed_back(monkeypatch: pytes
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    call = call_of(nothing)
-    AsyncioExecutor().submit([call])
-    assert isinstance(call.outcome(0).error, RunCancelled)
+    executor = AsyncioExecutor()
+    with monkeypatch.context() as machine:
+        machine.setattr(threading.Thread, "start", refuse)
+        calls = [call_of(nothing) for _ in range(3)]
+        executor.submit(calls)
+    assert [type(call.outcome(0).error) for call in calls] == [NoThread] * 3
+    later = call_of(nothing)
+    executor.submit([later])
+    assert later.outcome().error is None
+    executor.shutdown(PATIENCE)

@@ -12,7 +12,7 @@ import pytest
 from tests.executors.fakes import FakeCall, raising
 from tests.waiting import LONGER, PATIENCE
 
-from rota.core.outcome import Outcome
+from rota.core.outcome import NoThread, Outcome
 from rota.errors import RunCancelled
 from rota.executors.thread import ThreadExecutor
 
@@ -146,13 +146,19 @@ def test_where_no_thread_can_be_started_calls_are_handed_back(monkeypatch: pytes
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     executor = ThreadExecutor(2)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    call = FakeCall(lambda: None)
-    executor.submit([call])
-    error = call.outcome(0).error
-    assert isinstance(error, RunCancelled)
-    assert "interpreter shutdown" in error.__notes__[0]
+    with monkeypatch.context() as machine:
+        machine.setattr(threading.Thread, "start", refuse)
+        calls = [FakeCall(lambda: None) for _ in range(3)]
+        executor.submit(calls)
+    for call in calls:
+        error = call.outcome(0).error
+        assert isinstance(error, NoThread)
+        assert "interpreter shutdown" in error.__notes__[0]
     assert executor.capacity() == 2
+    later = FakeCall(lambda: 7)
+    executor.submit([later])
+    assert later.outcome() == Outcome(7)
+    executor.shutdown(PATIENCE)
 
 
 def test_many_calls_are_all_made_once() -> None:

@@ -44,6 +44,10 @@ class NotBegun(RunCancelled):
     """The error of a call whose function was never called."""
 
 
+class NoThread(NotBegun):
+    """The same, since no thread could be started for it. The next call would fare no better."""
+
+
 def describe(outcome: Outcome) -> ErrorText | None:
     """The outcome's error as bounded text; `None` where there is none. Survives exceptions whose `str` raises."""
     if outcome.text is not None:

@@ -76,7 +76,7 @@ class Engine:
         self.store = store
         self.clock = clock
         self.executors = executors
-        self.guarded = GuardedExecutors(executors, teller)
+        self.guarded = GuardedExecutors(executors, teller, clock.monotonic)
         self.services = services
         self.teller = teller
         self.mailbox: Mailbox[AttemptCall | Callable[[], None] | None] = Mailbox(clock)
@@ -146,7 +146,7 @@ class Engine:
         if self.has_mail:
             return 0.0
         wait = min(LONGEST_WAIT, self.housekeeping.seconds_to_wakeup(), self.performer.seconds_to_wakeup())
-        return min(wait, self.seconds_to_due())
+        return min(wait, self.seconds_to_try(), self.seconds_to_due())
 
     def seconds_to_due(self) -> float:
         """Seconds until the next tick, or whatever else is on a timeline; infinite where nothing is."""
@@ -157,6 +157,14 @@ class Engine:
             return wait
         self.read_clock()
         return min(wait, max(0.0, (due - self.time) / 1_000_000))
+
+    def seconds_to_try(self) -> float:
+        """Seconds until what is ready is given to an executor without threads; infinite where nothing is."""
+        names = self.guarded.without_threads
+        if not names or self.draining or self.performer.is_down:
+            return float("inf")
+        waits = (self.guarded.seconds_to_try(name) for name in names if self.backlogs.get(name))
+        return min(waits, default=float("inf"))
 
     def seconds_to_deadline(self) -> float:
         """Seconds until a call at work times out or is given up; infinite where none does."""

@@ -29,7 +29,8 @@ class Health:
     which the most overdue tick of this node is late. `overdue`: jobs whose tick is more than 30 s late. `stuck`:
     attempts that are over while their thread does not return. `store`, `locks`: whether they answer; a store that
     cannot be written to does not. `tzdata`: the zone data in force. `orphans`: open runs whose job is not declared
-    here. `why`: why it is not alive, or an empty text."""
+    here. `why`: why it is not alive, or an empty text. `without_threads`: executors that begin nothing, since no thread
+    can be started for them."""
 
     alive: bool
     last_tick: datetime | None
@@ -41,6 +42,7 @@ class Health:
     tzdata: str
     orphans: int
     why: str = ""
+    without_threads: tuple[str, ...] = ()
 
 
 def health_of(host: Host) -> Health:
@@ -61,6 +63,7 @@ def health_of(host: Host) -> Health:
         tzdata=zone_data(),
         orphans=orphans,
         why=why,
+        without_threads=() if node is None else node.engine.guarded.without_threads,
     )
 
 

@@ -145,6 +145,7 @@ class Node:
             engine.housekeeping.seconds_to_release(),
             engine.housekeeping.seconds_to_batch(),
             engine.performer.seconds_to_wakeup(),
+            engine.seconds_to_try(),
             engine.seconds_to_deadline(),
         )
         due = engine.timeline.next_wakeup()
@@ -215,7 +216,13 @@ class Node:
         """Seconds until something is due here, however far off; a while where nothing is, or the store is down."""
         engine = self.engine
         seconds = engine.performer.seconds_to_wakeup() if engine.performer.is_down else engine.seconds_to_due()
+        seconds = min(seconds, engine.seconds_to_try())
         return LONGEST_WAIT if seconds == float("inf") else seconds
+
+    def _cannot_begin(self) -> bool:
+        """Whether what is ready waits for the store, or for threads and nothing else."""
+        engine = self.engine
+        return engine.performer.is_down or (bool(engine.guarded.without_threads) and not engine.attempts.working)
 
     def run_due(self) -> float:
         """Turn it by hand until nothing is at work any more; seconds to the next tick, retry or deadline.
@@ -230,7 +237,7 @@ class Node:
         held = HeldCtrlC(self._begin_no_more)
         with self._turning, held:
             wait = engine.turn()
-            while not (engine.is_quiet() or engine.performer.is_down or held.came or self._is_leaving):
+            while not (engine.is_quiet() or self._cannot_begin() or held.came or self._is_leaving):
                 engine.wait(wait)
                 wait = engine.turn()
         if held.came or engine.attempts.keyboard_interrupt:

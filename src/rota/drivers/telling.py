@@ -121,6 +121,18 @@ class Teller:
         self._log.warning("job.paused", job_id=job.id, detail=reason)
         self._send(Event("job_paused", from_micros(self._now()), job, detail=reason))
 
+    def no_threads(self, executor: str, why: str) -> None:
+        """Calls came back from an executor, unbegun for want of a thread."""
+        self.warn(
+            "executor.no_thread",
+            f"{why}; jobs of executor {executor!r} wait until one can be, which is tried again and again",
+            executor=executor,
+        )
+
+    def threads_back(self, executor: str) -> None:
+        """The executor begins jobs again."""
+        self._log.warning("executor.threads_back", executor=executor)
+
     def store_down(self, error: BaseException) -> None:
         """The store, or the locks beside it, do not answer: nothing is begun until they do."""
         who, they = ("locks do", "they do") if isinstance(error, LockBackendError) else ("store does", "it does")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from rota.clock import SYSTEM
 from rota.core.context import current
-from rota.core.outcome import Outcome
+from rota.core.outcome import NotBegun, NoThread, Outcome
 from rota.errors import RunCancelled
 from rota.executors.ending import end, hand_back
 from rota.executors.own_loop import OwnLoop
@@ -123,9 +123,12 @@ class AsyncioExecutor:
     def _wake(self) -> None:
         try:
             self._started_loop().call_soon_threadsafe(self._pump)
-        except RuntimeError as error:  # the loop is closed, or its thread cannot be started: the interpreter is ending
+        except RuntimeError as error:  # the loop is closed, or its thread cannot be started
             self._pump_is_due = False
-            self._end_lost(f"no event loop takes it: {error}")
+            if self._loop is None:
+                self._hand_back_waiting(f"no thread could be started: {error}", NoThread)
+            else:
+                self._end_lost(f"no event loop takes it: {error}")
 
     def _started_loop(self) -> asyncio.AbstractEventLoop:
         with self._mutex:
@@ -134,14 +137,14 @@ class AsyncioExecutor:
                 self._loop = self._own.loop
             return self._loop
 
-    def _hand_back_waiting(self, why: str) -> None:
+    def _hand_back_waiting(self, why: str, kind: type[NotBegun] = NotBegun) -> None:
         while self._waiting:
             try:
                 call = self._waiting.popleft()
             except IndexError:  # a runner was quicker
                 return
             self._in_flight.pop(id(call), None)
-            hand_back([call], why)
+            hand_back([call], why, kind)
 
     def _end_lost(self, why: str = "its event loop was closed") -> None:
         """The loop is closed: hand back what has not begun, and say of the rest that it was cut off."""

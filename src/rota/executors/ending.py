@@ -29,14 +29,15 @@ def end(call: Reporting, outcome: Outcome) -> None:
         _log.exception("executor.outcome_not_reported call=%r error=%r", call, outcome.error)
 
 
-def not_begun(why: str) -> Outcome:
-    """The outcome of a call whose function was never called because the executor, or its process, is ending."""
-    error = NotBegun("shutdown")
+def not_begun(why: str, kind: type[NotBegun] = NotBegun) -> Outcome:
+    """The outcome of a call whose function was never called because the executor, or its process, is ending, or for
+    want of a thread (`NoThread`)."""
+    error = kind("shutdown")
     error.add_note(why)
     return Outcome(error=error)
 
 
-def hand_back(calls: Iterable[Reporting], why: str) -> None:
+def hand_back(calls: Iterable[Reporting], why: str, kind: type[NotBegun] = NotBegun) -> None:
     """End calls that were not begun."""
     for call in calls:
-        end(call, not_begun(why))
+        end(call, not_begun(why, kind))

@@ -17,7 +17,7 @@ from contextvars import Context
 from queue import SimpleQueue
 from typing import Protocol
 
-from rota.core.outcome import Outcome
+from rota.core.outcome import NotBegun, NoThread, Outcome
 from rota.executors.ending import Reporting, end, hand_back
 
 
@@ -93,7 +93,7 @@ class ThreadExecutor:
             refusal = self._start_threads()
             if refusal is None or len(self._threads) > self._replaced:
                 return  # fewer threads than wished for still come by every call
-        self._hand_back_queued(f"no thread could be started: {refusal}")
+        self._hand_back_queued(f"no thread could be started: {refusal}", NoThread)
 
     def _start_threads(self) -> RuntimeError | None:
         """Start what is missing. An error: the interpreter refused, at a limit of the machine or while it is ending."""
@@ -107,13 +107,13 @@ class ThreadExecutor:
             self._threads.add(thread)
         return None
 
-    def _hand_back_queued(self, why: str) -> None:
+    def _hand_back_queued(self, why: str, kind: type[NotBegun] = NotBegun) -> None:
         """End the calls that no thread has taken yet."""
         while (call := self._next()) is not None:
             if self._in_flight.pop(id(call), None) is None:
                 with self._mutex:
                     self._replaced -= 1  # abandoned while it was queued: no thread will ever notice
-            hand_back([call], why)
+            hand_back([call], why, kind)
 
     def _next(self) -> Call | None:
         """The next call, if one waits."""
