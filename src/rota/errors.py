@@ -12,7 +12,7 @@
     │   │   └── DuplicateJobError
     │   ├── UnknownJobError (also LookupError)     no job or run of that name
     │   ├── StateError                             not now: already started, already used
-    │   ├── BackendError                           a store or lock service failed
+    │   ├── BackendError                           a store or lock service failed; .unreachable
     │   │   ├── LockBackendError                   the answer is unknown: ask again with the same token
     │   │   └── StoreError
     │   ├── LockHeld                               somebody else holds it
@@ -106,7 +106,13 @@ class StateError(RotaError):
 
 
 class BackendError(RotaError):
-    """A store or lock service did not do what was asked."""
+    """A store or lock service did not do what was asked.
+
+    ``unreachable``: nobody answered, or not in time. That may be over soon by itself, so a scheduler that is started
+    meanwhile waits for it; whatever else is wrong, a person has to mend.
+    """
+
+    unreachable = False
 
 
 class LockBackendError(BackendError):

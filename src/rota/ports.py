@@ -257,7 +257,8 @@ class Store(Protocol):
         ...
 
     def open(self, *, create_tables: bool = True) -> None:
-        """Make ready, creating or upgrading what is missing; idempotent and safe in several processes at once."""
+        """Make ready, creating or upgrading what is missing; idempotent and safe in several processes at once. Where it
+        fails, it is called again before the store is used."""
         ...
 
     def now(self) -> int:

@@ -201,7 +201,9 @@ class Scheduler(Declaring):
     # Running ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> bool:
-        """Run jobs from now on, in a background thread. `False`: this process only arms, and says why. Idempotent."""
+        """Run jobs from now on, in a background thread. `False`: this process only arms, and says why. Idempotent.
+
+        A store that cannot be reached is waited for, with a warning; what a person must mend raises `StoreError`."""
         return self._host.start()
 
     def run(self) -> None:

@@ -381,8 +381,9 @@ def test_a_key_of_the_wrong_kind_is_a_typed_error(store: RedisStore) -> None:
 
 
 def test_a_server_that_is_not_there_says_where_it_was_looked_for() -> None:
-    with pytest.raises(LockBackendError, match=r"127\.0\.0\.1:1: it cannot be reached"):
+    with pytest.raises(LockBackendError, match=r"127\.0\.0\.1:1: it cannot be reached") as caught:
         RedisLocks("redis://:secret@127.0.0.1:1/0", timeout=2.0).acquire("a", "token", 1.0)
+    assert caught.value.unreachable
 
 
 # Clients -------------------------------------------------------------------------------------------------------------

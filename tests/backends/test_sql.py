@@ -169,6 +169,55 @@ def test_what_postgresql_says_while_connecting_is_told_with_its_remedy(said, mea
     assert sql_errors.meaning(failure).startswith(meaning)
 
 
+@pytest.mark.parametrize(
+    ("failure", "is_unreachable"),
+    [
+        (Exception("connection failed: Connection refused Is the server running on that host?"), True),
+        (Exception("failed to resolve host 'db': [Errno -2] Name or service not known"), True),
+        (Exception('connection to server at "db", port 5432 failed: timeout expired'), True),
+        (Exception("server closed the connection unexpectedly"), True),
+        (Exception("FATAL:  the database system is starting up"), True),
+        (Exception("FATAL:  sorry, too many clients already"), True),
+        (Exception(2003, "Can't connect to MySQL server on 'db' ([Errno 111] Connection refused)"), True),
+        (Exception(1040, "Too many connections"), True),
+        (ConnectionRefusedError(111, "Connection refused"), True),
+        (Exception('FATAL:  password authentication failed for user "me"'), False),
+        (Exception("FATAL:  what nobody has heard of"), False),
+        (Exception("server does not support SSL, but SSL was required"), False),
+        (FileNotFoundError(2, "No such file or directory", "root.crt"), False),
+        (Exception(1045, "Access denied for user 'me'"), False),
+    ],
+    ids=str,
+)
+def test_a_server_that_cannot_be_reached_is_told_from_one_that_refuses(failure, is_unreachable):
+    assert sql_errors.is_unreachable(failure) is is_unreachable
+
+
+@both
+def test_a_server_that_is_not_there_is_unreachable(server):
+    nowhere = make_url(services.url(server)).set(host="127.0.0.1", port=1)
+    with pytest.raises(StoreError) as caught:
+        SQLStore(nowhere.render_as_string(hide_password=False), "space").open()
+    assert caught.value.unreachable
+
+
+@both
+def test_a_store_that_was_not_to_make_tables_makes_none_at_a_later_call(server, monkeypatch):
+    store = SQLStore(services.url(server), "space")
+    said = []
+
+    def refuse(engine, *, create, error):
+        said.append(create)
+        raise error("no tables")
+
+    monkeypatch.setattr(sql_space, "prepare", refuse)
+    for call in (lambda: store.open(create_tables=False), store.runs, lambda: store.add([])):
+        with pytest.raises(StoreError, match="no tables"):
+            call()
+    assert said == [False] * 3
+    store.close()
+
+
 @both
 def test_a_database_that_is_not_there_is_told(server):
     missing = make_url(services.url(server)).set(database="nowhere")

@@ -1,5 +1,6 @@
 """What is particular to a store in an SQLite file: the file, its versions, and what goes wrong with it."""
 
+import contextlib
 import os
 import re
 import sqlite3
@@ -94,9 +95,20 @@ def test_a_network_file_system_is_refused(store, monkeypatch):
 
 
 def test_without_create_tables_a_missing_file_is_not_made(store, path):
-    with pytest.raises(StoreError, match="rota db upgrade"):
-        store.open(create_tables=False)
+    for call in (lambda: store.open(create_tables=False), store.runs, lambda: store.pause("job", "")):
+        with pytest.raises(StoreError, match="rota db upgrade") as caught:
+            call()
+        assert not caught.value.unreachable
     assert not path.exists()
+
+
+def test_a_file_that_is_locked_for_too_long_is_unreachable(path):
+    SQLiteStore(path, "space").open()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="ask again") as caught:
+            SQLiteStore(path, "space", timeout=0.05).open()
+    assert caught.value.unreachable
 
 
 def test_without_create_tables_a_file_of_others_is_left_alone(store, path):

@@ -94,7 +94,7 @@ def test_the_second_way_of_running_is_refused_while_the_first_goes_on(tmp_path):
 
 
 def test_a_start_that_fails_leaves_it_stopped_and_may_be_tried_again(tmp_path):
-    store = FaultyStore(SQLiteStore(f"{tmp_path}/rota.db", "stories"))
+    store = FaultyStore(SQLiteStore(f"{tmp_path}/rota.db", "stories"), error=StoreError)
     scheduler = Scheduler("stories", store=store)
     store.fail_next("beat")
     with pytest.raises(StoreError):

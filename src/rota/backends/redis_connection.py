@@ -66,6 +66,9 @@ _MEANINGS: Final = (
 )
 """What a failure begins with, how its class begins, and what to say."""
 
+_UNREACHABLE: Final = frozenset({"LOADING", "BUSY ", "CLUSTERDOWN", "Timeout", "Connect"})
+"""Of these, where nobody is there, or is too busy just now."""
+
 
 class ScriptUnknown(Exception):
     """The server does not have the script; nothing was done."""
@@ -181,7 +184,9 @@ class RedisServer:
         name, text = type(failure).__name__, str(failure)
         for begins, class_begins, meaning in _MEANINGS:
             if begins in text or name.startswith(class_begins):
-                return error(f"Redis at {self.address}: {meaning} ({text})")
+                explained = error(f"Redis at {self.address}: {meaning} ({text})")
+                explained.unreachable = begins in _UNREACHABLE and "SSL" not in text
+                return explained
         return error(f"Redis at {self.address}: it failed ({name}: {text})")
 
     # Around a fork

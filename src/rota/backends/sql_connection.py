@@ -19,7 +19,7 @@ from rota.backends.fork_safety import keep_fork_safe
 from rota.backends.sql_batches import Statement
 from rota.backends.sql_deadlines import Deadlines
 from rota.backends.sql_engine import family_of, own_engine, shown
-from rota.backends.sql_errors import is_passing, meaning
+from rota.backends.sql_errors import is_passing, is_unreachable, meaning
 from rota.errors import BackendError, StoreError
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Database:
         try:
             return work(self.engine)
         except (SQLAlchemyError, OSError) as failure:
-            raise error(self._explained(failure)) from failure
+            raise self._explained(failure, error) from failure
 
     def close(self) -> None:
         """Close the connections that are idle. The next call opens one again."""
@@ -112,11 +112,11 @@ class Database:
                 try:
                     return self._attempt(work)
                 except _CommitFailedError as failure:
-                    raise error(self._explained(failure.__cause__)) from failure.__cause__
+                    raise self._explained(failure.__cause__, error) from failure.__cause__
                 except (SQLAlchemyError, OSError) as failure:  # a file of a certificate that is missing, say
                     is_last = attempts == MOST_ATTEMPTS or self._deadlines.is_over
                     if is_last or not _may_be_done_again(failure):
-                        raise error(self._explained(failure)) from failure
+                        raise self._explained(failure, error) from failure
 
     def _attempt(self, work: Work[T]) -> T:
         with self.engine.connect() as connection:
@@ -126,10 +126,12 @@ class Database:
                 connection.invalidate()
                 raise
 
-    def _explained(self, failure: BaseException | None) -> str:
-        said = meaning(failure.orig if isinstance(failure, DBAPIError) else failure)
-        late = f" did not answer within {self._timeout:g} s" if self._deadlines.is_over else ""
-        return f"{self.place}{late}: {said}"
+    def _explained(self, failure: BaseException | None, error: type[BackendError]) -> BackendError:
+        is_late, original = self._deadlines.is_over, failure.orig if isinstance(failure, DBAPIError) else failure
+        late = f" did not answer within {self._timeout:g} s" if is_late else ""
+        explained = error(f"{self.place}{late}: {meaning(original)}")
+        explained.unreachable = is_late or is_unreachable(original)
+        return explained
 
     # Around a fork
 

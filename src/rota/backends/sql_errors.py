@@ -48,6 +48,21 @@ _MEANINGS: Final[dict[str | int, str]] = {
     1205: _SLOW,
 }
 
+_UNREACHABLE: Final[frozenset[str | int]] = frozenset(
+    {
+        "08000", "08001", "08003", "08006", "53300", "55P03", "57014", "57P01", "57P02", "57P03",
+        1040, 1053, 1205, 2002, 2003, 2005, 2006, 2013,
+    }
+)  # fmt: skip
+"""Nobody is there, or is starting, ending, or too busy just now."""
+
+_SAID_BY_NOBODY: Final = re.compile(
+    r"connection refused|is the server running|timed? ?out|no connection was made in time|server closed the connection|"
+    r"connection reset|no route to host|network is unreachable|host is down|(resolve|translate) host",
+    re.IGNORECASE,
+)
+"""What is said where no server has said anything, of which PostgreSQL's drivers give no SQLSTATE."""
+
 _SAID: Final = (
     (re.compile(r'FATAL: +database ".*" does not exist'), "3D000"),
     (re.compile(r'FATAL: +role ".*" (does not exist|is not permitted to log in)'), "28000"),
@@ -55,6 +70,7 @@ _SAID: Final = (
     (re.compile(r"FATAL: +(sorry, )?(too many|remaining) (clients|connection)"), "53300"),
     (re.compile(r"not allowed in statement pooling mode"), "25P01"),
     (re.compile(r"no more connections allowed|query_wait_timeout"), "53300"),
+    (re.compile(r"FATAL: +the database system is"), "57P03"),
 )
 """What PostgreSQL says while connecting, and the SQLSTATE of it, which its drivers do not hand on then; and what
 PgBouncer says, which gives one SQLSTATE to all that."""
@@ -81,6 +97,14 @@ def code_of(failure: BaseException | None) -> str | int | None:
 def is_passing(failure: BaseException | None) -> bool:
     """Whether the same may succeed when done again."""
     return code_of(failure) in _PASSING
+
+
+def is_unreachable(failure: BaseException | None) -> bool:
+    """Whether nobody answers, which may be over soon by itself."""
+    if isinstance(failure, (ConnectionError, TimeoutError)):
+        return True
+    code = code_of(failure)
+    return code in _UNREACHABLE if code is not None else _SAID_BY_NOBODY.search(str(failure)) is not None
 
 
 def lacks_space(failure: BaseException | None) -> bool:

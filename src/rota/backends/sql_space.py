@@ -40,9 +40,11 @@ class SQLSpace:
         self._error = error
         self._clock = clock
         self._number: int | None = None
+        self._creates = True
 
     def open(self, *, create: bool) -> int:
-        """See to the server and its tables, and look the namespace up."""
+        """See to the server and its tables, and look the namespace up. Where that fails, the next call does it."""
+        self._creates = create
         self._ask(refusal)
         self._database.set_up(lambda engine: prepare(engine, create=create, error=self._error), self._error)
         self._ask(refusal_of_tables)
@@ -89,7 +91,7 @@ class SQLSpace:
         self._database.close()
 
     def _opened(self) -> int:
-        return self.open(create=True) if self._number is None else self._number
+        return self.open(create=self._creates) if self._number is None else self._number
 
     def _ask(self, question: Callable[[Connection, str], str | None]) -> None:
         said = self._database.read(lambda connection: question(connection, self._database.family), self._error)

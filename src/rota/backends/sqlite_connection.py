@@ -74,7 +74,7 @@ class SQLiteFile:
         """Do `work` as one transaction. After an error nothing of it is kept, unless the error came of the commit
         itself: then it is unknown."""
         if not self._turn.acquire(timeout=self._timeout):
-            raise error(f"the SQLite file {self.path}: {_MEANINGS[sqlite3.SQLITE_BUSY]}")
+            raise self._failed(sqlite3.SQLITE_BUSY, "", error)
         try:
             return self._transact("BEGIN IMMEDIATE", work, error)
         finally:
@@ -209,7 +209,12 @@ class SQLiteFile:
         code = getattr(failure, "sqlite_errorcode", 0) & 0xFF
         if any(f"no such {kind}: rota_" in str(failure) for kind in ("table", "index")):
             return error(self.missing_tables())
-        return error(f"the SQLite file {self.path}: {_MEANINGS.get(code, 'it failed')} ({failure})")
+        return self._failed(code, f" ({failure})", error)
+
+    def _failed(self, code: int, said: str, error: type[BackendError]) -> BackendError:
+        failed = error(f"the SQLite file {self.path}: {_MEANINGS.get(code, 'it failed')}{said}")
+        failed.unreachable = code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+        return failed
 
     def missing_tables(self) -> str:
         """What to say where the tables are missing or old."""

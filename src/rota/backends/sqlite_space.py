@@ -29,9 +29,11 @@ class SQLiteSpace:
         self._clock = clock
         self._error = error
         self._number: int | None = None
+        self._creates = True
 
     def open(self, *, create: bool) -> int:
-        """See to the tables and look the namespace up."""
+        """See to the tables and look the namespace up. Where that fails, the next call does it."""
+        self._creates = create
         prepare(self._file, create=create, error=self._error)
         self._number = self._file.write(self._look_up, self._error)
         return self._number
@@ -70,7 +72,7 @@ class SQLiteSpace:
         return self._file.write(judged, self._error)
 
     def _opened(self) -> int:
-        return self.open(create=True) if self._number is None else self._number
+        return self.open(create=self._creates) if self._number is None else self._number
 
     def _begun(self, connection: sqlite3.Connection, number: int) -> SQLiteTransaction:
         return SQLiteTransaction(connection, number, self._clock.observe(), self._clock.boot_id)

@@ -91,6 +91,8 @@ class Engine:
         self.last_turn = clock.monotonic()
         self.turned = False
         self._parted = self._wall_and_boot_part()
+        self._opening: Callable[[], None] | None = None
+        self._refusal = ""
         self.agenda = Agenda(self, holder)
         self.attempts = Attempts(self)
         self.performer = Performer(self, holder)
@@ -131,6 +133,30 @@ class Engine:
     def fault(self, error: Exception) -> None:
         """Something that should not raise has raised: it is logged, and the loop goes on."""
         self.teller.error("engine.fault", error)
+
+    @property
+    def is_unopened(self) -> bool:
+        """Whether the store could not be reached so far, and no job has been declared to it."""
+        return self._opening is not None
+
+    def wait_for_store(self, error: BackendError, opening: Callable[[], None]) -> None:
+        """The store cannot be reached. `opening` is what is to be done first when it answers."""
+        self._opening = opening
+        self.performer.go_down(error)
+
+    def open_store(self) -> None:
+        """Do what had to wait for the store, if anything. Raises what the store raises; where that is more than an
+        outage, a person is told of it, once."""
+        if self._opening is None:
+            return
+        try:
+            self._opening()
+        except BackendError as error:
+            if not error.unreachable and str(error) != self._refusal:
+                self._refusal = str(error)
+                self.teller.store_down(error)
+            raise
+        self._opening = None
 
     def ask_time(self) -> None:
         """Ask the store how far its clock is from this machine's. Raises what the store raises."""

@@ -31,7 +31,7 @@ from rota.drivers.locked_store import LockedStore
 from rota.drivers.node import Node, NodeParts, ShutdownReport
 from rota.drivers.opening import is_store
 from rota.drivers.reloader import watch_for_reloader
-from rota.drivers.runtime import Runtime, open_runtime
+from rota.drivers.runtime import Runtime, make_runtime
 from rota.drivers.signals import StopSignals, ctrl_c_raises_here
 from rota.drivers.telling import Listener
 from rota.errors import StateError
@@ -100,11 +100,17 @@ class Host:
 
     @property
     def runtime(self) -> Runtime:
-        """Store and locks, opened at first use."""
-        with self._mutex:
-            if self._runtime is None:
-                self._runtime = self._open()
-            return self._runtime
+        """Store and locks, opened at first use. A store that is down raises, whether or not it is waited for."""
+        runtime = self._runtime
+        if runtime is None:
+            with self._mutex:
+                if self._runtime is None:
+                    made = self._made()
+                    made.open()
+                    self._runtime = made
+                runtime = self._runtime
+        runtime.open()
+        return runtime
 
     @property
     def state(self) -> SimpleNamespace:
@@ -304,8 +310,8 @@ class Host:
         self._runtime = None
         return True
 
-    def _open(self) -> Runtime:
-        runtime = open_runtime(self._configuration, self.shown_id)
+    def _made(self) -> Runtime:
+        runtime = make_runtime(self._configuration, self.shown_id)
         on_fork_in_child(self)
         self._listen_to_hooks()
         return runtime
@@ -321,18 +327,19 @@ class Host:
         return self._renamed.get(claim_id, claim_id)
 
     def _start(self, mode: str, loop: AbstractEventLoop | None) -> None:
-        runtime, given = self.runtime, self._configuration.executors
+        runtime = self._runtime = self._runtime or self._made()
+        given = self._configuration.executors
         clock, settings = runtime.clock, runtime.settings
         self.armed = None
         if isinstance(clock, DrivenClock):
-            node = self._node(runtime, {**clock.executors(), **given}, inline=True)
+            node = self._node(runtime, {**clock.executors(), **given}, inline=True, waits=True)
             self._open_node(node, "driven", node.open)
             clock.attach(node)
             clock.attach(Attending(node, clock), background=True)
             return
         is_manual = mode == "manual"
         executors = manual_executors(settings, given) if is_manual else thread_executors(settings, loop, given)
-        node = self._node(runtime, executors, inline=False)
+        node = self._node(runtime, executors, inline=False, waits=not is_manual)
         self._open_node(node, mode, node.open if is_manual else node.start_thread)
         self._shut_down_at_exit()
         if mode == "thread" and loop is None:
@@ -347,12 +354,15 @@ class Host:
         except BaseException:
             self.node = self.mode = None
             node.drop()
+            if self._runtime is not None and not self._runtime.is_open:
+                self._runtime = None  # never used, so it may be configured otherwise
             raise
 
     def _leave(
         self, node: HostedNode, timeout: float | None, when_over: Iterable[Callable[[], object]]
     ) -> ShutdownReport:
-        runtime = self.runtime
+        runtime = self._runtime
+        assert runtime is not None
         try:
             return node.shutdown(runtime.settings.shutdown_timeout if timeout is None else timeout)
         finally:
@@ -380,7 +390,7 @@ class Host:
         self.shutdown(None)
         self._arm(decision)
 
-    def _node(self, runtime: Runtime, executors: Executors, *, inline: bool) -> Node:
+    def _node(self, runtime: Runtime, executors: Executors, *, inline: bool, waits: bool) -> Node:
         parts = NodeParts(
             runtime.settings,
             node_row(runtime.clock),
@@ -393,6 +403,8 @@ class Host:
             id_maker(runtime.clock.now),
             inline,
             foresight=runtime.store if inline and isinstance(runtime.store, ForeseeingStore) else None,
+            open_store=runtime.open,
+            waits_for_store=waits,
         )
         return Node(parts)
 

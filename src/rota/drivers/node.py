@@ -48,7 +48,8 @@ class ShutdownReport:
 
 class NodeParts(NamedTuple):
     """What a node is made of: given by the scheduler, or by a simulation in its place. `foresight`: the store itself,
-    where its clock is moved by hand and it knows when a look at it is worthwhile."""
+    where its clock is moved by hand and it knows when a look at it is worthwhile. `open_store`: to be called before
+    the store is used. `waits_for_store`: whether the node opens although the store is down."""
 
     settings: Settings
     row: NodeRow
@@ -62,6 +63,8 @@ class NodeParts(NamedTuple):
     inline: bool = False
     new_token: Callable[[], str] | None = None
     foresight: ForeseeingStore | None = None
+    open_store: Callable[[], None] = lambda: None
+    waits_for_store: bool = False
 
 
 class Node:
@@ -99,21 +102,35 @@ class Node:
         return "" if self._driver is None else self._driver.trouble
 
     def open(self) -> None:
-        """Declare the jobs, take up open runs, show a sign of life."""
+        """Take up work, or, where the store cannot be reached, wait for it as in any later outage."""
         capture.install()
         self._is_open = True
+        for name in {job.executor for job in self.parts.jobs.values()}:
+            self.parts.executors[name]  # made now: see `ExecutorSet`
+        try:
+            self._take_up_work()
+        except BackendError as error:
+            if not (error.unreachable and self.parts.waits_for_store):
+                raise
+            self.engine.wait_for_store(error, self._take_up_work)
+
+    def _take_up_work(self) -> None:
+        """Open the store, declare the jobs, take up open runs, show a sign of life. May be done again where it fails
+        half way."""
         engine = self.engine
+        self.parts.open_store()
         engine.ask_time()
         engine.store.beat(self.parts.row)
         jobs = list(self.parts.jobs.values())
-        for name in {job.executor for job in jobs}:
-            self.parts.executors[name]  # made now: see `ExecutorSet`
         engine.agenda.declare(jobs)
         if engine.settings.leased:
             self.renewal.add(self._leases)
         else:
             neighbours.join(self)
             engine.housekeeping.load()
+        if self._is_leaving:  # it was shut down while the store kept it waiting
+            self.renewal.remove(self._leases)
+            neighbours.leave(self)
         engine.teller.started(self.parts.row.id, len(jobs))
 
     def start_thread(self) -> None:
@@ -204,9 +221,10 @@ class Node:
 
     def _declare(self, job: Job) -> None:
         """Take up its ticks, and the open runs that were left alone while it was not declared; nothing where it was
-        removed or changed meanwhile, while the store did not answer, say."""
+        removed or changed meanwhile. Where the store was down from the start, that is done of all jobs when it
+        answers."""
         engine = self.engine
-        if self.parts.jobs.get(job.id) is not job:
+        if engine.is_unopened or self.parts.jobs.get(job.id) is not job:
             return
         engine.agenda.declare([job])
         if not engine.settings.leased:
@@ -320,7 +338,8 @@ class Node:
         engine = self.engine
         now = engine.clock.now()
         try:
-            engine.store.beat(self.parts.row._replace(last_seen=now, stopped_at=now))
+            if not engine.is_unopened:
+                engine.store.beat(self.parts.row._replace(last_seen=now, stopped_at=now))
         except Exception as error:  # noqa: BLE001  # it is only news
             engine.teller.store_trouble(error)
         finally:

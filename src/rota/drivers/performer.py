@@ -341,6 +341,7 @@ class Performer:
         if engine.clock.monotonic() < self._retry_at:
             return False
         try:
+            engine.open_store()
             self._resolve_claims()
             self._resolve_begins()
             # A write: one that others keep from being written to can still be read.

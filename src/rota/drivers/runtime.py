@@ -41,6 +41,7 @@ class Runtime:
         *,
         make_id: Callable[[], str] | None = None,
         inline: bool = False,
+        opening: Callable[[], None] | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -49,8 +50,23 @@ class Runtime:
         self.renewal = Renewal(clock, threaded=not inline)
         self.operations = Operations(settings, store, clock, make_id or id_maker(clock.now), shown_id)
         self._inline = inline
+        self._opening = opening
         pause = partial(clock.wait, _never) if isinstance(clock, DrivenClock) else wait_in_thread
         self._lock_services = LockServices(settings.name, locks, clock, self.renewal, pause, off_loop=self.in_pool)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store has been opened."""
+        return self._opening is None
+
+    def open(self) -> None:
+        """Open the store, unless it has been; the next call does it where this one fails."""
+        # Threads that come together each open it: a mutex held while a server answers would be held for ever in a
+        # child that is forked meanwhile.
+        opening = self._opening
+        if opening is not None:
+            opening()
+            self._opening = None
 
     def named_lock(self, name: str, ttl: float, wait: float) -> NamedLock:
         """The context manager behind `scheduler.lock`."""
@@ -74,8 +90,8 @@ class Runtime:
                 logger().warning("store.trouble", error_type=type(error).__name__, detail=str(error))
 
 
-def open_runtime(configuration: Configuration, shown_id: Callable[[str], str]) -> Runtime:
-    """Store and locks as configured, the store opened. `shown_id` gives the id of the job that a store knows by
+def make_runtime(configuration: Configuration, shown_id: Callable[[str], str]) -> Runtime:
+    """Store and locks as configured, the store not opened yet. `shown_id` gives the id of the job that a store knows by
     another."""
     clock = configuration.clock or SYSTEM
     store = given = make_store(configuration.store, configuration.name, clock)
@@ -85,16 +101,20 @@ def open_runtime(configuration: Configuration, shown_id: Callable[[str], str]) -
     if locks is not None:
         store = LockedStore(store, locks, configuration.name, configuration.lease_ttl)
     settings = configuration.settings(leased=store.shared)
-    store.open(create_tables=settings.create_tables)
-    if isinstance(clock, DrivenClock) and not store_follows:
-        try:
-            require_same_time(given, clock)
-        except ConfigurationError:
-            store.close()
-            raise
-    runtime = Runtime(settings, clock, store, store.locks, shown_id, inline=isinstance(clock, DrivenClock))
-    if isinstance(clock, DrivenClock):
-        clock.attach(Renewing(runtime.renewal, clock, lambda: True), background=True)
+    is_driven = isinstance(clock, DrivenClock)
+
+    def open_store() -> None:
+        store.open(create_tables=settings.create_tables)
+        if is_driven and not store_follows:
+            try:
+                require_same_time(given, clock)
+            except ConfigurationError:
+                store.close()
+                raise
+        if isinstance(clock, DrivenClock):
+            clock.attach(Renewing(runtime.renewal, clock, lambda: True), background=True)
+
+    runtime = Runtime(settings, clock, store, store.locks, shown_id, inline=is_driven, opening=open_store)
     return runtime
 
 

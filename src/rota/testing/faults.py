@@ -10,7 +10,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any, Generic, Self, TypeVar
 
-from rota.errors import LockBackendError, StoreError
+from rota.errors import BackendError, LockBackendError, StoreError
 from rota.ports import Clock, FollowsClock, LockBackend, Store, TakesName
 
 Method = Callable[..., Any]
@@ -117,6 +117,15 @@ class Faults(Generic[B]):
         return answer
 
 
+def _unreachable(kind: type[BackendError]) -> Callable[[str], BackendError]:
+    def error(text: str) -> BackendError:
+        made = kind(text)
+        made.unreachable = True
+        return made
+
+    return error
+
+
 def _faulty(method: str) -> Method:
     def call(self: Faults[Any], *args: Any, **kwargs: Any) -> Any:
         return self._call(method, args, kwargs)  # a method of that very class
@@ -136,14 +145,14 @@ class FaultyStore(Faults[Store]):
         ...
         store.down = True
 
-    `error` makes what is raised (`StoreError`). `shared`: whether it says that other processes write to it (as the
-    store does). Its `locks` are the store's own: wrap them too with `FaultyLocks`.
+    `error` makes what is raised (the `StoreError` of a server that cannot be reached). `shared`: whether it says that
+    other processes write to it (as the store does). Its `locks` are the store's own: wrap them too with `FaultyLocks`.
     """
 
     def __init__(
-        self, store: Store, *, shared: bool | None = None, error: Callable[[str], BaseException] = StoreError
+        self, store: Store, *, shared: bool | None = None, error: Callable[[str], BaseException] | None = None
     ) -> None:
-        super().__init__(store, error)
+        super().__init__(store, error or _unreachable(StoreError))
         self._shared = shared
 
     @property
@@ -188,10 +197,11 @@ class FaultyStore(Faults[Store]):
 
 
 class FaultyLocks(Faults[LockBackend]):
-    """Hands every call on to a lock backend, unless it is to fail. `error` makes what is raised."""
+    """Hands every call on to a lock backend, unless it is to fail. `error` makes what is raised (the `LockBackendError`
+    of a server that cannot be reached)."""
 
-    def __init__(self, locks: LockBackend, *, error: Callable[[str], BaseException] = LockBackendError) -> None:
-        super().__init__(locks, error)
+    def __init__(self, locks: LockBackend, *, error: Callable[[str], BaseException] | None = None) -> None:
+        super().__init__(locks, error or _unreachable(LockBackendError))
 
     @property
     def guarantee(self) -> Any:
