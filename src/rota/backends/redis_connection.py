@@ -66,7 +66,7 @@ _MEANINGS: Final = (
 )
 """What a failure begins with, how its class begins, and what to say."""
 
-_UNREACHABLE: Final = frozenset({"LOADING", "BUSY ", "CLUSTERDOWN", "Timeout", "Connect"})
+_UNREACHABLE: Final = frozenset({"No master found", "LOADING", "BUSY ", "CLUSTERDOWN", "Timeout", "Connect"})
 """Of these, where nobody is there, or is too busy just now."""
 
 
