@@ -44,6 +44,13 @@ def test_a_decorator_returns_the_function_unchanged(scheduler):
     assert kinds == [Cron, Interval, Interval, Calendar, Once, RRule, Cron, type(None)]
 
 
+def test_a_job_is_not_changed_by_assignment(scheduler):
+    job = scheduler.add(work, id="a")
+    with pytest.raises(AttributeError, match=r"scheduler\.update"):
+        job.id = "b"
+    assert (job.id, scheduler.jobs["a"]) == ("a", job)
+
+
 def test_the_default_id_is_the_qualified_name_after_the_last_locals(scheduler):
     class Reports:
         def daily(self):

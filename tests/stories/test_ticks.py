@@ -118,6 +118,18 @@ def test_jitter_delays_the_start_and_nothing_else(world, overlap):
     assert facts[0] == ("job@2026-01-01T00:01:00Z", at(minutes=1), 0)
 
 
+def test_a_greater_max_runs_does_not_bring_back_ticks_that_are_past(world):
+    @world.scheduler.interval(minutes=1, max_runs=2)
+    def job():
+        pass
+
+    world.start()
+    world.advance(minutes=10)
+    world.scheduler.update(job, max_runs=4)
+    world.advance(minutes=5)
+    assert world.told(job) == [(1, "succeeded"), (2, "succeeded"), (11, "succeeded"), (12, "succeeded")]
+
+
 def test_max_runs_counts_ticks_claimed_to_run(world):
     @world.scheduler.interval(minutes=1, max_runs=3)
     def job():

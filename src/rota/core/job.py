@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 from zoneinfo import ZoneInfo
 
 from rota.core.calling import CallShape
@@ -36,6 +36,15 @@ class Job:
 
     __slots__ = ("_home", "declared", "executor", "func", "id", "options", "shape", "trigger")
 
+    id: str
+    func: Callable[..., object]
+    trigger: Trigger | None
+    options: JobOptions
+    shape: CallShape
+    executor: str
+    declared: Declared | None
+    _home: JobHome
+
     def __init__(
         self,
         id: str,
@@ -47,14 +56,32 @@ class Job:
         home: JobHome,
         declared: Declared | None = None,
     ) -> None:
-        self.id: str = id
-        self.func: Callable[..., object] = func
-        self.trigger: Trigger | None = trigger
-        self.options: JobOptions = options
-        self.shape: CallShape = shape
-        self.executor: str = executor
-        self._home = home
-        self.declared: Declared | None = declared
+        put = object.__setattr__
+        put(self, "id", id)
+        put(self, "func", func)
+        put(self, "trigger", trigger)
+        put(self, "options", options)
+        put(self, "shape", shape)
+        put(self, "executor", executor)
+        put(self, "declared", declared)
+        put(self, "_home", home)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(
+            f"job {self.id!r} stays as it was declared: scheduler.update and reschedule declare it anew"
+        )
+
+    def played_by(self, func: Callable[..., object], shape: CallShape) -> Job:
+        """The same job with another function: for simulations."""
+        return Job(self.id, func, self.trigger, self.options, shape, self.executor, self._home, self.declared)
+
+    @property
+    def signature(self) -> str:
+        """What tells one schedule of it from another: ticks from before a change do not exist for it."""
+        if self.trigger is None:
+            return ""
+        most = self.options.max_runs
+        return self.trigger.signature() if most is None else f"{self.trigger.signature()} max_runs={most}"
 
     @property
     def claim_id(self) -> str:

@@ -17,7 +17,7 @@ from rota.core.lifecycle import Flow, Holder
 from rota.core.misfire import Plan, due_of
 from rota.core.run import RunRow, tick_key
 from rota.drivers.settings import kept_from
-from rota.triggers.base import Trigger, from_micros
+from rota.triggers.base import from_micros
 from rota.triggers.once import Once
 
 if TYPE_CHECKING:
@@ -364,5 +364,4 @@ class Agenda:
 
 
 def _seen(job: Job) -> JobSeen:
-    trigger: Trigger | None = job.trigger
-    return JobSeen(job.id, "" if trigger is None else trigger.signature(), job.options.renamed_from)
+    return JobSeen(job.id, job.signature, job.options.renamed_from)

@@ -159,8 +159,7 @@ class Operations:
         known = self._store.job_states([job.claim_id])[0]
         if known is not None:
             return known
-        signature = "" if job.trigger is None else job.trigger.signature()
-        return self._store.sync_jobs([JobSeen(job.id, signature, job.options.renamed_from)])[0]
+        return self._store.sync_jobs([JobSeen(job.id, job.signature, job.options.renamed_from)])[0]
 
     def pause(self, job: Job, reason: str) -> JobState:
         """Pause with a reason."""

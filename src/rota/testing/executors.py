@@ -10,7 +10,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from copy import copy
 from typing import TYPE_CHECKING, Final, cast
 
 from rota.core.calling import shape_of
@@ -84,9 +83,7 @@ class Script:
         failures = self._failures.get(job.id)
         double = failures.pop(0) if failures else self.doubles.get(job.id)
         if double is not None:
-            other = copy(job)
-            other.func, other.shape = double, shape_of(double)
-            call.stand_in(other)
+            call.stand_in(job.played_by(double, shape_of(double)))
         return self.seconds.get(job.id, 0.0)
 
 
