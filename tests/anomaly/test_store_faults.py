@@ -72,6 +72,22 @@ def test_an_idle_scheduler_says_once_that_its_store_is_down_and_tells_hooks(tmp_
     assert events.count("lease.renewal_failed") <= 1
 
 
+@pytest.mark.parametrize("overlap", ["skip", "queue", "allow"])
+def test_ticks_of_a_short_outage_are_not_skipped_for_one_another(overlap):
+    clock, store = FakeClock("2026-01-01T00:00Z"), FaultyStore(MemoryStore())
+    scheduler = Scheduler("short", store=store, clock=clock)
+    scheduler.cron("* * * * * *", seconds=True, id="tick", overlap=overlap)(lambda: None)
+    scheduler.start()
+    clock.advance(seconds=5)
+    store.down = True
+    clock.advance(seconds=12)
+    store.down = False
+    clock.advance(seconds=5)
+    runs = scheduler.runs("tick", limit=100)
+    assert {run.status for run in runs} == {"succeeded"}
+    assert sorted(run.scheduled_for.second for run in runs) == [*range(1, 23)]
+
+
 class Choosy(MemoryStore):
     """Refuses to write down how one run has ended, whatever is asked for with it."""
 

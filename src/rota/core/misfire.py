@@ -92,8 +92,9 @@ def plan(
 
 
 def _in_order(options: JobOptions, due: int, seen_at: int) -> bool:
-    """Under `catch_up="all"` the ticks of an absence are all run, those of its last half minute as well."""
-    return options.catch_up == "all" and seen_at - due > BEHIND
+    """Ticks that came due while nobody was there are not skipped for one another: none of them overlapped anything.
+    Where the newest is to replace what is at work, it does, unless all are to be caught up."""
+    return seen_at - due > BEHIND and (options.catch_up == "all" or options.overlap != "replace")
 
 
 def _give_up(ticks: list[int], following: int | None, options: JobOptions, due: Callable[[int], int], now: int) -> Plan:
