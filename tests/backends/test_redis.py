@@ -195,6 +195,23 @@ def test_all_that_is_due_in_order_over_many_jobs(store: RedisStore) -> None:
     assert [found.job_id for found in store.due(2**62, 50, excluded).ready] == ["job-699"] * 3
 
 
+def test_one_value_comes_without_the_others_of_its_scope(store: RedisStore) -> None:
+    for number in range(50):
+        store.put_value("scope", f"key-{number}", f'"{number}"', ttl=60.0)
+    assert store.value("scope", "key-8") == '"8"'  # from now on the server has the script
+    replies = []
+    ask = store._space.server.ask
+
+    def noted(commands, error):
+        replies.extend(ask(commands, error))
+        return replies[-1:]
+
+    with patch.object(store._space.server, "ask", noted):
+        assert store.value("scope", "key-7") == '"7"'
+        assert store.value("scope", "key-x") is None
+    assert replies == [b'"\\"7\\""', None]
+
+
 # Keys ----------------------------------------------------------------------------------------------------------------
 
 

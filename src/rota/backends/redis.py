@@ -177,7 +177,8 @@ class RedisStore(Namespaced):
         return bool(self._space.run("put_value", *kept, span, *held))
 
     def value(self, scope: str, key: str) -> str | None:
-        return self.values(scope).get(key)
+        kept = self._space.run("value", texts.fragment(scope), texts.fragment(key))
+        return None if kept is None else str(texts.decoded(kept))
 
     def delete_value(self, scope: str, key: str) -> None:
         self._space.command(b"HDEL", self._space.key(b"values:" + texts.fragment(scope)), texts.fragment(key))
