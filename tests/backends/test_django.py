@@ -3,8 +3,10 @@ come to be."""
 
 import asyncio
 import io
+import os
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 
@@ -14,6 +16,7 @@ from django.db import connections, router, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from tests import django_project
 
+from rota.backends.django import _ProjectDatabase
 from rota.backends.schema_versions import VERSION, Standing
 from rota.backends.sqlite_connection import SQLiteFile
 from rota.backends.sqlite_schema import prepare
@@ -32,6 +35,43 @@ try:
     store.open()
 except ConfigurationError as error:
     print(error)
+"""
+
+FORKS_AT_FIRST_USE = """
+import os
+import sys
+import threading
+
+import django
+from django.conf import settings
+from tests.waiting import until
+
+from rota.backends.django import _ProjectDatabase
+from rota.backends.fork_safety import _registry
+from rota.stores import DjangoStore
+
+settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[1]}})
+django.setup()
+make, is_making, has_forked = _ProjectDatabase._made, threading.Event(), threading.Event()
+
+def make_in_a_fork(database):
+    is_making.set()
+    until(lambda: _registry._mutex.locked() or has_forked.is_set())
+    return make(database)
+
+_ProjectDatabase._made = make_in_a_fork
+store = DjangoStore()
+opening = threading.Thread(target=store.open)
+opening.start()
+is_making.wait()
+child = os.fork()
+if child == 0:
+    _ProjectDatabase._made = make
+    store.nodes()
+    os._exit(0)
+has_forked.set()
+opening.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), store.nodes())
 """
 
 KINDS = [
@@ -195,6 +235,30 @@ def test_without_settings_it_can_be_made_and_not_opened():
         [sys.executable, "-c", WITHOUT_SETTINGS], capture_output=True, text=True, check=True, timeout=60
     )
     assert "settings of the Django project cannot be read" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_while_another_thread_uses_it_for_the_first_time_holds_up_neither(tmp_path):
+    program = [sys.executable, "-W", "ignore", "-c", FORKS_AT_FIRST_USE, str(tmp_path / "django.db")]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "0 []\n"
+
+
+def test_of_two_threads_that_use_it_first_both_get_the_same_database(file_alias, made, monkeypatch):
+    make, both = _ProjectDatabase._made, threading.Barrier(2)
+
+    def make_together(database):
+        both.wait(60)
+        return make(database)
+
+    monkeypatch.setattr(_ProjectDatabase, "_made", make_together)
+    database, found = made(file_alias)._database, []
+    threads = [threading.Thread(target=lambda: found.append(database.opened())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == [database.opened()] * 2
 
 
 def test_migrate_makes_the_tables_that_the_store_finds(alias, made):

@@ -8,7 +8,7 @@ closes, or a test rolls back, is not Rota's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from rota.backends.django_connection import engine_of, file_of, settings_of
 from rota.backends.embedded_clock import EmbeddedClock
@@ -32,6 +32,13 @@ class _Transaction(Transaction, LockTransaction, Protocol):
     """One transaction of either kind."""
 
 
+class _Opened(NamedTuple):
+    """A database, and the settings that named it."""
+
+    settings: dict[str, Any]
+    database: SQLiteFile | Database
+
+
 class _ProjectDatabase:
     """The database of an alias: a file of SQLite's, or one on a server."""
 
@@ -39,17 +46,21 @@ class _ProjectDatabase:
         self._alias = alias
         self._timeout = timeout
         self._mutex = ForkSafeLock()
-        self._settings: dict[str, Any] | None = None
-        self._opened: SQLiteFile | Database | None = None
+        self._opened: _Opened | None = None
 
     def opened(self, *, anew: bool = False) -> SQLiteFile | Database:
         """The database that the settings named when it was first asked for, or, `anew`, that they name now."""
+        known = self._opened
+        if known is not None and not (anew and settings_of(self._alias) != known.settings):
+            return known.database
+        made = _Opened(settings_of(self._alias), self._made())
         with self._mutex:
-            if self._opened is None or (anew and settings_of(self._alias) != self._settings):
-                self.close()
-                self._settings = settings_of(self._alias)
-                self._opened = self._made()
-            return self._opened
+            is_first = self._opened is known
+            opened = self._opened = made if is_first or self._opened is None else self._opened
+        unused = known if is_first else made
+        if unused is not None:
+            unused.database.close()
+        return opened.database
 
     @property
     def is_file(self) -> bool:
@@ -59,7 +70,7 @@ class _ProjectDatabase:
     def close(self) -> None:
         """Close the connections that are idle."""
         if self._opened is not None:
-            self._opened.close()
+            self._opened.database.close()
 
     def _made(self) -> SQLiteFile | Database:
         path = file_of(self._alias)

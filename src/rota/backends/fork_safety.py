@@ -5,6 +5,9 @@ and keeps new ones out; after it, parent and child let them in again. uWSGI fork
 its options say so, and tells in the child by a hook of its own: there, everything starts afresh.
 
 `subprocess` does not come by here: it runs no Python between fork and exec.
+
+A fork takes the registry first and a `ForkSafeLock` after it. So while one is held nothing is made that registers, and
+nothing is called that may have to wait for the end of a fork, as a connection may: make and close outside of it.
 """
 
 from __future__ import annotations
