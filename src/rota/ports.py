@@ -380,8 +380,12 @@ class Store(Protocol):
         self, job_id: str | None, keep_from: Mapping[str, int], limit: int = 1000, exclude: Collection[str] = ()
     ) -> int:
         """Delete ended runs that finished before `keep_from[status]`, of one job or of all but `exclude`, with their
-        values and logs; a status not named is kept. Expired values, and nodes not seen since the smallest of these
-        instants, go too. Watermarks never do. How many runs were deleted."""
+        values and logs; a status not named is kept. Watermarks never go. How many runs were deleted."""
+        ...
+
+    def forget(self, seen_since: int, limit: int = 1000) -> bool:
+        """Delete at most `limit` values whose time is over, and the nodes not seen since that instant. Whether there
+        may be more of such values."""
         ...
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import get_args
 
@@ -100,3 +101,28 @@ def test_runs_are_asked_for_by_every_status_there_is():
     assert set(get_args(Status)) == OPEN | FINAL
     with pytest.raises(ConfigurationError, match="no status; there are cancelled, failed, handed_over, lost, missed"):
         scheduler.runs(status="done")
+
+
+def test_values_that_are_over_go_however_many_there_are_and_in_batches():
+    clock = FakeClock(START)
+    store = MemoryStore(clock)
+    scheduler = Scheduler("shop", store=store, clock=clock)
+    scheduler.add(lambda: None, id="job")
+    scheduler.start()
+    for number in range(3 * PRUNE_BATCH):
+        store.put_value("idempotent", f"key {number}", "1", ttl=1.0)
+    forget, by_turn = store.forget, Counter()
+
+    def counted(seen_since, limit=1000):
+        before = len(store._values._ends)
+        more = forget(seen_since, limit)
+        by_turn[clock.monotonic()] += before - len(store._values._ends)
+        return more
+
+    store.forget = counted
+    clock.advance(seconds=PRUNE_FIRST)
+    scheduler.run_now("job")
+    clock.advance(seconds=1)
+    assert by_turn.total() == 3 * PRUNE_BATCH
+    assert max(by_turn.values()) == PRUNE_BATCH
+    scheduler.shutdown()

@@ -365,10 +365,12 @@ class MemoryStore:
                 self._runs.remove(row)
                 self._values.delete_scope(rules.run_scope(row.id))
                 self._logs.pop(row.id, None)
-            self._values.prune(self._clock.observe().prudent)
-            oldest = min(keep_from.values(), default=0)
-            self._nodes = {id: node for id, node in self._nodes.items() if node.last_seen >= oldest}
             return len(ended)
+
+    def forget(self, seen_since: int, limit: int = 1000) -> bool:
+        with self._mutex:
+            self._nodes = {id: node for id, node in self._nodes.items() if node.last_seen >= seen_since}
+            return self._values.forget(self._clock.observe().prudent, limit)
 
 
 def _queued_at(row: RunRow) -> int:

@@ -1,6 +1,12 @@
-"""Small values by scope and key, with the instant at which each ceases to be."""
+"""Small values by scope and key, with the instant at which each ceases to be.
+
+Law: what has ceased to be is found by a heap of the ends, not by looking through all that is kept. An end whose value
+was deleted, or given another since, stays in the heap until it comes to the top.
+"""
 
 from __future__ import annotations
+
+from heapq import heappop, heappush
 
 
 class MemoryValues:
@@ -8,10 +14,13 @@ class MemoryValues:
 
     def __init__(self) -> None:
         self._scopes: dict[str, dict[str, tuple[str, int | None]]] = {}
+        self._ends: list[tuple[int, str, str]] = []
 
     def put(self, scope: str, key: str, value: str, until: int | None) -> None:
         """Keep a value, until an instant or for good."""
         self._scopes.setdefault(scope, {})[key] = (value, until)
+        if until is not None:
+            heappush(self._ends, (until, scope, key))
 
     def one(self, scope: str, key: str, now: int) -> str | None:
         """The value, or `None`."""
@@ -34,13 +43,13 @@ class MemoryValues:
         """Forget all values of a scope."""
         self._scopes.pop(scope, None)
 
-    def prune(self, now: int) -> None:
-        """Forget what has ceased to be."""
-        over = [
-            (scope, key)
-            for scope, kept in self._scopes.items()
-            for key, (_, until) in kept.items()
-            if until is not None and until <= now
-        ]
-        for scope, key in over:
-            self.delete(scope, key)
+    def forget(self, now: int, limit: int) -> bool:
+        """Forget what has ceased to be, at most so much; whether there is more."""
+        ends = self._ends
+        while ends and ends[0][0] <= now and limit > 0:
+            until, scope, key = heappop(ends)
+            _, kept_until = self._scopes.get(scope, {}).get(key, (None, None))
+            if kept_until == until:
+                self.delete(scope, key)
+                limit -= 1
+        return bool(ends) and ends[0][0] <= now

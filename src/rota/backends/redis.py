@@ -217,8 +217,10 @@ class RedisStore(Namespaced):
                 from_the_start, place, passed = True, 1, 0
         if place:
             self._pruned_to[job_id] = (question, place, passed)
-        self._space.run("forget", b"%d" % min(keep_from.values(), default=0))
         return deleted
+
+    def forget(self, seen_since: int, limit: int = 1000) -> bool:
+        return int(self._space.run("forget", b"%d" % seen_since, b"%d" % limit)) == limit
 
 
 def _node_text(node: NodeRow) -> bytes:

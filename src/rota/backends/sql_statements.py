@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import mysql, postgresql
@@ -273,7 +274,13 @@ STILL_ENDED: Final = _by(
 DELETE_RUNS: Final = delete(runs).where(_of(runs), _among(runs.c.id))
 DELETE_SCOPES: Final = delete(values).where(_of(values), _among(values.c.scope, "scopes"))
 DELETE_LOGS: Final = delete(logs).where(_of(logs), _among(logs.c.run_id))
-DELETE_OVER: Final = delete(values).where(_of(values), values.c.until <= bindparam("now"))
+DELETE_OVER: Final = {
+    "postgresql": text(
+        "DELETE FROM rota_values WHERE ctid = ANY (ARRAY (SELECT ctid FROM rota_values "
+        "WHERE space = :in_space AND until <= :now LIMIT :limit FOR UPDATE SKIP LOCKED))"
+    ),
+    "mysql": text("DELETE FROM rota_values WHERE space = :in_space AND until <= :now ORDER BY until LIMIT :limit"),
+}
 DELETE_NODES: Final = delete(nodes).where(_of(nodes), nodes.c.last_seen < bindparam("before"))
 
 moved = attrgetter("job_id", *MOVED)

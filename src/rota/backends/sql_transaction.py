@@ -238,8 +238,8 @@ class SQLTransaction:
     def delete_value(self, scope: str, key: str) -> None:
         self._do(sql.DELETE_VALUE, in_scope=scope, hash=key_hash(key))
 
-    def delete_values_over(self) -> None:
-        self._do(sql.DELETE_OVER, now=self.moment.now)
+    def delete_values_over(self, limit: int) -> int:
+        return int(self._do(sql.DELETE_OVER[self._family], now=self.moment.now, limit=limit).rowcount)
 
     def append_logs(self, lines: Sequence[tuple[str, str]]) -> None:
         self._write(sql.APPEND_LOGS, lines)

@@ -147,7 +147,9 @@ ENDED_OF_JOB: Final = f"SELECT id FROM rota_runs WHERE space = ? AND job_id = ? 
 DELETE_RUN: Final = "DELETE FROM rota_runs WHERE space = ? AND id = ? AND status = ? AND stuck = 0"
 DELETE_SCOPE: Final = "DELETE FROM rota_values WHERE space = ? AND scope = ?"
 DELETE_LOGS: Final = "DELETE FROM rota_logs WHERE space = ? AND run_id = ?"
-DELETE_OVER: Final = "DELETE FROM rota_values WHERE space = ? AND until IS NOT NULL AND until <= ?"
+DELETE_OVER: Final = """DELETE FROM rota_values WHERE space = ? AND (scope, "key") IN (
+    SELECT scope, "key" FROM rota_values WHERE space = ? AND until IS NOT NULL AND until <= ? LIMIT ?
+)"""
 DELETE_NODES: Final = "DELETE FROM rota_nodes WHERE space = ? AND last_seen < ?"
 
 moved = attrgetter(*MOVED)

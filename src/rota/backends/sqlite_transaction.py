@@ -195,8 +195,8 @@ class SQLiteTransaction:
     def delete_value(self, scope: str, key: str) -> None:
         self._change(sql.DELETE_VALUE, scope, key)
 
-    def delete_values_over(self) -> None:
-        self._change(sql.DELETE_OVER, self.moment.prudent)
+    def delete_values_over(self, limit: int) -> int:
+        return self._change(sql.DELETE_OVER, self._space, self.moment.prudent, limit)
 
     def append_logs(self, lines: Sequence[tuple[str, str]]) -> None:
         self._connection.executemany(sql.APPEND_LOG, [(self._space, run_id, line) for run_id, line in lines])

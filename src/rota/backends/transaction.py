@@ -159,8 +159,8 @@ class Transaction(Protocol):
 
     def delete_value(self, scope: str, key: str) -> None: ...
 
-    def delete_values_over(self) -> None:
-        """Delete the values whose time is over."""
+    def delete_values_over(self, limit: int) -> int:
+        """Delete values whose time is over; how many."""
         ...
 
     def append_logs(self, lines: Sequence[tuple[str, str]]) -> None:

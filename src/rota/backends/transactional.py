@@ -173,10 +173,14 @@ class TransactionalStore(Namespaced):
             return found
 
         def delete(tx: Transaction) -> int:
-            deleted = tx.delete_runs(ended) if ended else 0
-            tx.delete_values_over()
-            tx.delete_nodes(min(keep_from.values(), default=0))
-            return deleted
+            return tx.delete_runs(ended)
 
         ended = self._space.read(look)
-        return self._space.write(delete)
+        return self._space.write(delete) if ended else 0
+
+    def forget(self, seen_since: int, limit: int = 1000) -> bool:
+        def work(tx: Transaction) -> bool:
+            tx.delete_nodes(seen_since)
+            return tx.delete_values_over(limit) == limit
+
+        return self._space.write(work)

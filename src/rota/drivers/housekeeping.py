@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
 from rota.core import lifecycle
 from rota.drivers.settings import POLL_INTERVAL, keep_spans
@@ -37,14 +38,6 @@ PRUNE_TIME = 0.05
 """Seconds after which no further batch is begun in the same turn, however little was found."""
 
 
-class _Prune(NamedTuple):
-    """What is still to be pruned: of one job, or of all but `exclude`."""
-
-    job_id: str | None
-    keep_from: Mapping[str, int]
-    exclude: Sequence[str]
-
-
 class Housekeeping:
     """Timed by `turn`."""
 
@@ -54,7 +47,8 @@ class Housekeeping:
         self._next_poll = now if engine.settings.leased else float("inf")
         self._next_prune = now + PRUNE_FIRST
         self._next_batch = float("inf")
-        self._to_prune: deque[_Prune] = deque()
+        # Each deletes at most so much, and says how much; less than that is the rest.
+        self._to_prune: deque[Callable[[int], int]] = deque()
         self._held_back: list[JobEntry] = []
         self._put_off: list[Callable[[], None]] = []
         self._unknown: set[str] = set()
@@ -220,22 +214,28 @@ class Housekeeping:
             retention = entry.job.options.retention
             assert retention != "inherit"
             self._prune(entry.state.job_id, keep_spans(retention))
-        self._prune(None, keep_spans(engine.settings.retention), [entry.state.job_id for entry in own])
+        spans = keep_spans(engine.settings.retention)
+        self._prune(None, spans, [entry.state.job_id for entry in own])
+        if spans:
+            self._to_prune.append(partial(self._forget, engine.time - _micros(max(spans.values()))))
         self._prune_batch()
 
     def _prune(self, job_id: str | None, spans: Mapping[str, timedelta], exclude: Sequence[str] = ()) -> None:
+        store = self._engine.store
         keep_from = {status: self._engine.time - _micros(span) for status, span in spans.items()}
         if keep_from:
-            self._to_prune.append(_Prune(job_id, keep_from, exclude))
+            self._to_prune.append(lambda limit: store.prune(job_id, keep_from, limit, exclude=exclude))
+
+    def _forget(self, seen_since: int, limit: int) -> int:
+        return limit if self._engine.store.forget(seen_since, limit) else 0
 
     def _prune_batch(self) -> None:
         """Delete some of it, and leave the rest to a later turn."""
-        engine, left = self._engine, PRUNE_BATCH
-        began = engine.clock.monotonic()
+        clock, left = self._engine.clock, PRUNE_BATCH
+        began = clock.monotonic()
         self._next_batch = began + PRUNE_PAUSE
-        while self._to_prune and left > 0 and engine.clock.monotonic() - began < PRUNE_TIME:
-            job_id, keep_from, exclude = self._to_prune[0]
-            deleted = engine.store.prune(job_id, keep_from, left, exclude=exclude)
+        while self._to_prune and left > 0 and clock.monotonic() - began < PRUNE_TIME:
+            deleted = self._to_prune[0](left)
             if deleted < left:
                 self._to_prune.popleft()
             left -= deleted

@@ -57,7 +57,7 @@ class LockedStore:
         self.add, self.request_cancel = store.add, store.request_cancel
         self.due = store.due
         self.run, self.runs, self.runs_of_ticks = store.run, store.runs, store.runs_of_ticks
-        self.discard, self.prune = store.discard, store.prune
+        self.discard, self.prune, self.forget = store.discard, store.prune, store.forget
         self.values, self.value = store.values, store.value
         self.put_value, self.delete_value = store.put_value, store.delete_value
         self.set_progress, self.logs = store.set_progress, store.logs

@@ -190,6 +190,7 @@ class FaultyStore(Faults[Store]):
     beat = _faulty("beat")
     nodes = _faulty("nodes")
     prune = _faulty("prune")
+    forget = _faulty("forget")
 
     def close(self) -> None:
         """Never fails."""

@@ -60,6 +60,10 @@ class SimulatedStore(MemoryStore):
         """Nothing is deleted."""
         return 0
 
+    def forget(self, seen_since: int, limit: int = 1000) -> bool:  # noqa: ARG002  # the port's signature
+        """Nothing is forgotten."""
+        return False
+
     def nodes(self) -> Sequence[NodeRow]:
         """As ever, but a node that lives is seen now, although it was idle."""
         now = self.now()

@@ -1,5 +1,6 @@
--- Delete values whose time is over, and nodes not seen since an instant. ARGV: the instant.
-local over = call('ZRANGEBYSCORE', space .. 'values', '-inf', int(now), 'LIMIT', 0, 1000)
+-- Delete values whose time is over, and nodes not seen since an instant. ARGV: the instant, and how many values at most.
+-- Answers how many.
+local over = call('ZRANGEBYSCORE', space .. 'values', '-inf', int(now), 'LIMIT', 0, ARGV[2])
 for _, member in ipairs(over) do
   local scope, key = match(member, '^(.-)%z(.*)$')
   call('HDEL', space .. 'values:' .. scope, key)

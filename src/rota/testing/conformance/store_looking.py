@@ -145,11 +145,13 @@ class StoreLooking(StoreCase):
         self.store.swap([stuck])
         assert self.store.prune(None, {"timed_out": self.now() + 1}) == 0
 
-    def test_nodes_newest_first_and_forgotten_when_pruned(self) -> None:
+    def test_nodes_newest_first_and_forgotten_when_not_seen_for_long(self) -> None:
         for number in range(3):
             self.store.beat(NODE._replace(id=f"node-{number}", started_at=number, last_seen=number))
         self.store.beat(NODE._replace(id="node-1", started_at=1, last_seen=9, stopped_at=9))
         assert [node.id for node in self.store.nodes()] == ["node-2", "node-1", "node-0"]
         assert self.store.nodes()[1].stopped_at == 9
-        self.store.prune(None, {"succeeded": 5, "failed": 2})
+        self.store.prune(None, {"succeeded": 5})
+        assert len(self.store.nodes()) == 3
+        self.store.forget(2)
         assert [node.id for node in self.store.nodes()] == ["node-2", "node-1"]

@@ -31,16 +31,27 @@ class StoreValues(StoreCase):
         self.clock.advance(1.5)
         assert self.store.value("scope", "short") is None
         assert self.store.values("scope") == {"long": "2", "ever": "3"}
-        self.store.prune(None, {})
+        self.store.forget(0)
         assert self.store.values("scope") == {"long": "2", "ever": "3"}
         self.store.put_value("scope", "short", "4")
         assert self.store.value("scope", "short") == "4"
+
+    def test_values_that_are_over_are_forgotten_so_many_at_a_time(self) -> None:
+        for number in range(7):
+            self.store.put_value(f"scope {number % 2}", f"short {number}", "1", ttl=10.0)
+        self.store.put_value("scope 0", "short 0", "2", ttl=100.0)
+        self.store.put_value("scope 0", "ever", "3")
+        assert not self.store.forget(0, limit=2)
+        self.clock.advance(11.0)
+        assert [self.store.forget(0, limit=4) for _ in range(3)] == [True, False, False]
+        assert self.store.values("scope 0") == {"short 0": "2", "ever": "3"}
+        assert self.store.values("scope 1") == {}
 
     def test_a_jump_of_a_day_and_back_loses_no_value(self) -> None:
         self.store.put_value("scope", "key", "1", ttl=3600.0)
         self.clock.step(86_400.0)
         assert self.store.value("scope", "key") == "1"
-        self.store.prune(None, {})
+        self.store.forget(0)
         self.clock.step(-86_400.0)
         assert self.store.value("scope", "key") == "1"
 
