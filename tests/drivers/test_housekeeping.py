@@ -12,8 +12,11 @@ from rota import ConfigurationError, Scheduler
 from rota.core.run import FINAL, OPEN, UNHAPPY, RunRow, Status
 from rota.drivers.housekeeping import PRUNE_BATCH, PRUNE_FIRST
 from rota.drivers.settings import keep_spans
+from rota.ports import NodeRow
 from rota.stores import MemoryStore
-from rota.testing import FakeClock, simulate
+from rota.testing import FakeClock, FaultyStore, simulate
+from rota.triggers import Interval
+from rota.triggers.base import to_micros
 
 START = "2026-03-01T00:00Z"
 
@@ -125,4 +128,34 @@ def test_values_that_are_over_go_however_many_there_are_and_in_batches():
     clock.advance(seconds=1)
     assert by_turn.total() == 3 * PRUNE_BATCH
     assert max(by_turn.values()) == PRUNE_BATCH
+    scheduler.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("retention", "kept_for"),
+    [(None, 30), (timedelta(days=1), 30), (timedelta(days=20), 60), ({"unhappy": timedelta(days=365)}, 365)],
+)
+def test_whatever_the_retention_values_go_that_are_over_and_nodes_not_seen_for_long(retention, kept_for):
+    clock = FakeClock(START)
+    store = MemoryStore(clock)
+    for ago in (kept_for + 1, kept_for - 1):
+        seen = to_micros(clock.time - timedelta(days=ago))
+        store.beat(NodeRow(f"seen {ago} days ago", "host", 1, seen, seen))
+    scheduler = Scheduler("shop", store=FaultyStore(store, shared=True), clock=clock, retention=retention)
+    scheduler.start()
+    store.put_value("idempotent", "key", "1", ttl=1.0)
+    clock.advance(seconds=PRUNE_FIRST + 2)
+    assert not store.forget(0, limit=0)
+    assert [node.id for node in store.nodes()][1:] == [f"seen {kept_for - 1} days ago"]
+    scheduler.shutdown()
+
+
+def test_a_process_alone_with_its_store_stays_known_though_it_gives_no_sign_of_life():
+    clock = FakeClock(START)
+    store = MemoryStore(clock)
+    scheduler = Scheduler("shop", store=store, clock=clock)
+    scheduler.add(lambda: None, Interval(days=1), id="job")
+    scheduler.start()
+    clock.advance(days=100)
+    assert len(store.nodes()) == 1
     scheduler.shutdown()

@@ -34,6 +34,9 @@ PRUNE_BATCH = 500
 PRUNE_PAUSE = 0.1
 """Seconds from one batch to the next: what is due in between is not kept waiting."""
 
+NODES_KEPT = timedelta(days=30)
+"""How long a node is remembered that is not seen any more; as long as records, where these are kept longer."""
+
 PRUNE_TIME = 0.05
 """Seconds after which no further batch is begun in the same turn, however little was found."""
 
@@ -206,7 +209,8 @@ class Housekeeping:
                 engine.park(row)
 
     def prune(self) -> None:
-        """Begin to delete the records that are older than their job's retention: a batch a turn."""
+        """Begin to delete the records that are older than their job's retention, and what no retention keeps: values
+        whose time is over, and nodes not seen for long. A batch a turn."""
         engine = self._engine
         own = [entry for entry in engine.agenda.entries.values() if entry.job.options.retention != "inherit"]
         self._to_prune.clear()
@@ -216,8 +220,7 @@ class Housekeeping:
             self._prune(entry.state.job_id, keep_spans(retention))
         spans = keep_spans(engine.settings.retention)
         self._prune(None, spans, [entry.state.job_id for entry in own])
-        if spans:
-            self._to_prune.append(partial(self._forget, engine.time - _micros(max(spans.values()))))
+        self._to_prune.append(partial(self._forget, self._seen_since(spans)))
         self._prune_batch()
 
     def _prune(self, job_id: str | None, spans: Mapping[str, timedelta], exclude: Sequence[str] = ()) -> None:
@@ -225,6 +228,13 @@ class Housekeeping:
         keep_from = {status: self._engine.time - _micros(span) for status, span in spans.items()}
         if keep_from:
             self._to_prune.append(lambda limit: store.prune(job_id, keep_from, limit, exclude=exclude))
+
+    def _seen_since(self, spans: Mapping[str, timedelta]) -> int:
+        """When a node must have been seen to be remembered. In a store that only this process can write to none gives a
+        sign of life, and all are its own."""
+        if not self._engine.settings.leased:
+            return 0
+        return self._engine.time - _micros(max((*spans.values(), NODES_KEPT)))
 
     def _forget(self, seen_since: int, limit: int) -> int:
         return limit if self._engine.store.forget(seen_since, limit) else 0
