@@ -46,6 +46,7 @@ __all__ = [
     "EventKind",
     "Executor",
     "FollowsClock",
+    "ForgetsLocks",
     "Grant",
     "Guarantee",
     "Hook",
@@ -208,6 +209,17 @@ class LockBackend(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files of this process. Leases are left to their owners or to expiry."""
+        ...
+
+
+@runtime_checkable
+class ForgetsLocks(Protocol):
+    """What a lock backend has besides that need not keep something for ever of each name that was ever locked: who
+    prunes a store has it forget the names that nobody holds."""
+
+    def forget_locks(self, limit: int = 1000) -> bool:
+        """Forget names whose leases were given back or have run out, after a look at some `limit`; whether to go on.
+        The next fence of a forgotten name is greater than its last one all the same. Watermarks stay."""
         ...
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from rota.errors import ConfigurationError, LockBackendError
 from rota.locks import FileLocks
+from rota.ports import Claim
 
 
 def test_the_package_is_asked_for_by_name(monkeypatch, tmp_path):
@@ -54,6 +55,22 @@ def test_the_name_is_in_the_file(tmp_path):
         locks.acquire("täglich", "other", 30.0)
 
 
+def test_names_without_number_leave_few_files_behind(tmp_path):
+    locks = FileLocks(tmp_path)
+    for number in range(1_000):
+        locks.acquire(f"name {number}", "token", 30.0)
+        locks.release(f"name {number}", "token")
+    locks.acquire("held", "token", 30.0)
+    locks.claim([Claim("claimed", None, 1)])
+    while locks.forget_locks(100):
+        pass
+    names = {json.loads(path.read_text()).get("name") for path in tmp_path.glob("*.json")}
+    assert names == {"held", "claimed", None}  # the last is the clock's
+    assert len(list(tmp_path.iterdir())) <= 2 * 256 + 4
+    fences = [locks.acquire(f"name {number}", "other", 30.0).fence for number in range(1_000)]
+    assert min(fences) == 2
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
 def test_a_damaged_file_is_never_reset(tmp_path, content):
     locks = FileLocks(tmp_path)
@@ -62,6 +79,7 @@ def test_a_damaged_file_is_never_reset(tmp_path, content):
     path.write_text(content)
     with pytest.raises(LockBackendError):
         locks.acquire("a", "other", 30.0)
+    assert not locks.forget_locks()
     assert path.read_text() == content
 
 

@@ -7,7 +7,7 @@ from rota.drivers.driven import ForeseeingStore
 
 PORTS = {
     stores: (ports.Store, ports.FollowsClock, ports.TakesName, ForeseeingStore),
-    locks: (ports.LockBackend, ports.FollowsClock, ports.TakesName),
+    locks: (ports.LockBackend, ports.FollowsClock, ports.ForgetsLocks, ports.TakesName),
 }
 
 

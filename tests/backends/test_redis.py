@@ -212,6 +212,19 @@ def test_one_value_comes_without_the_others_of_its_scope(store: RedisStore) -> N
     assert replies == [b'"\\"7\\""', None]
 
 
+def test_names_without_number_leave_nothing_behind(store: RedisStore, admin: redis.Redis, space: str) -> None:
+    for number in range(2_000):
+        store.locks.acquire(f"name {number}", "token", 30.0)
+        store.locks.release(f"name {number}", "token")
+    assert store.locks.acquire("held", "token", 30.0) is not None
+    looks = 1
+    while store.locks.forget_locks(100):
+        looks += 1
+    assert admin.hkeys(f"{{rota:{space}}}:locks") == [b"held"]
+    assert looks > 5
+    assert store.locks.acquire("name 8", "token", 30.0).fence == 2
+
+
 # Keys ----------------------------------------------------------------------------------------------------------------
 
 

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event, make_url, select
 from sqlalchemy.pool import NullPool
 from tests import services
 
 from rota.backends import sql_connection, sql_engine, sql_errors, sql_space, sql_statements, sql_transaction
+from rota.backends import sql_tables as tables
 from rota.backends.sql_engine import chosen_url
 from rota.core.run import DEAD_LETTERS, UNHAPPY, RunRow
 from rota.errors import ConfigurationError, StoreError
@@ -272,6 +273,23 @@ def test_store_and_locks_of_one_namespace_are_one(server):
         assert store.locks.acquire("a", "other", 30.0) is None
         assert other.locks.acquire("a", "other", 30.0) is not None
     locks.close()
+
+
+@both
+def test_names_without_number_leave_no_rows_behind(server):
+    with opened(services.url(server)) as store:
+        locks = store.locks
+        for number in range(100):
+            assert locks.acquire(f"name {number}", "token", 30.0).fence == 1
+            assert locks.release(f"name {number}", "token")
+        assert not locks.release("never acquired", "token")
+        assert locks.acquire("held", "token", 30.0) is not None
+        while locks.forget_locks(30):
+            pass
+        with store._space._database.engine.connect() as connection:
+            left = connection.execute(select(tables.locks.c.name).where(tables.locks.c.space == store._space._number))
+            assert [bytes(name) for (name,) in left] == [b"held"]
+        assert locks.acquire("name 8", "token", 30.0).fence == 2
 
 
 @both

@@ -260,6 +260,27 @@ def test_the_locks_of_a_store_are_those_of_its_namespace(store, path):
     locks.close()
 
 
+def test_names_without_number_leave_no_rows_behind(store, path):
+    store.open()
+    other = SQLiteLocks(path, "other")
+    for number in range(100):
+        for locks in (store.locks, other):
+            assert locks.acquire(f"name {number}", "token", 30.0).fence == 1
+            assert locks.release(f"name {number}", "token")
+    assert store.locks.acquire("held", "token", 30.0) is not None
+    assert store.locks.acquire("name 7", "token", 30.0).fence == 2
+    assert store.locks.release("name 7", "token")
+    while store.locks.forget_locks(30):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute("SELECT space, count(*) FROM rota_locks GROUP BY space ORDER BY 2").fetchall()
+        floors = dict(connection.execute("SELECT name, fence_floor FROM rota_spaces"))
+    assert [count for _, count in kept] == [1, 100]
+    assert floors == {"tests": 2, "other": 0}
+    assert store.locks.acquire("name 8", "token", 30.0).fence == 3
+    other.close()
+
+
 def test_in_tables_that_were_made_anew_nothing_is_written_under_an_old_number(store, path):
     store.sync_jobs([JobSeen("job", "signature")])
     with closing(sqlite3.connect(path)) as connection:

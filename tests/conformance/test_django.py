@@ -29,7 +29,9 @@ def store(place: str, clock: Clock | None) -> DjangoStore:
 
 
 TestDjangoLocks = pytest.mark.requires_service("postgresql")(
-    by_server_clock(lock_backend_contract(locks, LockCapabilities(is_one_object=True, names=20, cycles=20)))
+    by_server_clock(
+        lock_backend_contract(locks, LockCapabilities(is_one_object=True, forgets_locks=True, names=20, cycles=20))
+    )
 )
 
 

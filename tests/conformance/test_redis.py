@@ -128,7 +128,8 @@ def by_server_clock(contract: type) -> type:
 TestRedisLocks = pytest.mark.requires_service("redis")(
     by_server_clock(
         lock_backend_contract(
-            locks, LockCapabilities(names=300, hang=hanging, break_storage=refusing, other_version=locks)
+            locks,
+            LockCapabilities(forgets_locks=True, names=300, hang=hanging, break_storage=refusing, other_version=locks),
         )
     )
 )

@@ -158,6 +158,7 @@ TestPostgreSQLLocks = pytest.mark.requires_service("postgresql")(
         lock_backend_contract(
             postgresql_locks,
             LockCapabilities(
+                forgets_locks=True,
                 names=PLENTY,
                 cycles=PLENTY,
                 hang=postgresql_locked,
@@ -175,6 +176,7 @@ TestMySQLLocks = pytest.mark.requires_service("mysql")(
         lock_backend_contract(
             mysql_locks,
             LockCapabilities(
+                forgets_locks=True,
                 names=PLENTY,
                 cycles=PLENTY,
                 hang=mysql_locked,

@@ -12,9 +12,10 @@ from rota import ConfigurationError, Scheduler
 from rota.core.run import FINAL, OPEN, UNHAPPY, RunRow, Status
 from rota.drivers.housekeeping import PRUNE_BATCH, PRUNE_FIRST
 from rota.drivers.settings import keep_spans
+from rota.locks import MemoryLocks
 from rota.ports import NodeRow
 from rota.stores import MemoryStore
-from rota.testing import FakeClock, FaultyStore, simulate
+from rota.testing import FakeClock, FaultyLocks, FaultyStore, simulate
 from rota.triggers import Interval
 from rota.triggers.base import to_micros
 
@@ -158,4 +159,31 @@ def test_a_process_alone_with_its_store_stays_known_though_it_gives_no_sign_of_l
     scheduler.start()
     clock.advance(days=100)
     assert len(store.nodes()) == 1
+    scheduler.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["store", "locks"])
+def test_locks_that_nobody_holds_go_with_the_keys_of_idempotent_calls_that_are_over(kind):
+    clock = FakeClock(START)
+    given = FaultyLocks(MemoryLocks(clock))
+    scheduler = Scheduler("shop", clock=clock, locks=given if kind == "locks" else None)
+    held = scheduler.lock("held")
+    called = []
+
+    @scheduler.idempotent("key:{number}", ttl=1.0)
+    def call(number):
+        called.append(number)
+
+    scheduler.add(lambda: None, Interval(seconds=1), id="wakes it")
+    scheduler.start()
+    for number in range(3 * PRUNE_BATCH):
+        call(number)
+    with held as lease:
+        clock.advance(seconds=PRUNE_FIRST + 3)
+        locks = given._backend if kind == "locks" else scheduler._host.runtime.locks
+        named = [name for name in locks._leases if name.startswith(("shop/lock/", "shop/idempotent/"))]
+        assert named == ["shop/lock/held"]
+        assert lease.held
+    with scheduler.lock("held") as later:
+        assert later.fence > lease.fence
     scheduler.shutdown()

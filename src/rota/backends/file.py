@@ -1,8 +1,10 @@
 """Leases and claims in a directory of small files, for the processes of one machine.
 
 Law: `flock` guards only the moment in which a file is read and replaced (a stopped holder would keep it for ever). The
-lease itself is a boot time, a boot id and a token inside. A name has two files, called by its hash: `.lock`,
-which is never deleted or replaced, and `.json`, which is replaced whole, synced, and says the name again.
+lease itself is a boot time, a boot id and a token inside. A name has a file called by its hash: `.json`, which is
+replaced whole, synced, and says the name again. Names whose hashes begin alike share a `.lock`, which is never deleted
+or replaced, and a `.floor`: the greatest fence of those names that were forgotten, above which one without a file
+begins.
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -29,6 +34,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Facts = dict[str, Any]
 """What the file of a name holds: `name`, `fence`, `token`, `boot`, `until`, `watermark`."""
+
+SHARED: Final = 2
+"""With how many digits the hashes of names begin that share files: there are 256 of each."""
 
 POLL: Final = 0.002
 """Seconds between attempts at a file that another is reading and replacing."""
@@ -48,6 +56,7 @@ class FileLocks:
         self._open_lock = _lock_factory(timeout)
         self._directory = Path(directory_path(directory))
         self._clock = EmbeddedClock(clock)
+        self._to_look_at: list[str] = []
         self._network = network_type(str(self._directory))
         if self._network is not None:
             warnings.warn(
@@ -106,6 +115,13 @@ class FileLocks:
         self._recall_clock()
         return [self._claim(name, claim) for name, claim in zip(encoded, claims, strict=True)]
 
+    def forget_locks(self, limit: int = 1000) -> bool:
+        listed = self._to_look_at or self._listed()
+        looked_at, self._to_look_at = listed[:limit], listed[limit:]
+        for group, stems in groupby(looked_at, key=lambda stem: stem[:SHARED]):
+            self._locked(group, partial(self._forget, group, list(stems)))
+        return bool(self._to_look_at)
+
     def close(self) -> None:
         """Nothing to let go of: no file stays open between calls."""
 
@@ -124,9 +140,12 @@ class FileLocks:
     def _change(self, encoded: bytes, work: Callable[[Facts], T]) -> T:
         """Read the facts of a name, do `work` on them, and keep them if they have changed."""
 
-        def on_file(path: Path) -> T:
+        stem = hashlib.sha256(encoded).hexdigest()
+        group, path = stem[:SHARED], self._directory / f"{stem}.json"
+
+        def on_file() -> T:
             kept = _read(path)
-            facts = _unknown(encoded) if kept is None else kept
+            facts = _unknown(encoded, self._floor(group)) if kept is None else kept
             if facts["name"] != encoded.decode():
                 raise LockBackendError(f"the lock file {path} is that of another name, {facts['name']!r}: not touched")
             before = dict(facts)
@@ -135,12 +154,37 @@ class FileLocks:
                 _replace(path, facts)
             return result
 
-        return self._locked(hashlib.sha256(encoded).hexdigest(), on_file)
+        return self._locked(group, on_file)
+
+    def _forget(self, group: str, stems: Sequence[str]) -> None:
+        """Delete those files of a group that nothing hangs on, having raised the floor."""
+        found = {path: _read_sound(path) for path in (self._directory / f"{stem}.json" for stem in stems)}
+        boot = self._clock.boottime()
+        free = {path: facts["fence"] for path, facts in found.items() if facts and self._is_free(facts, boot)}
+        if free:
+            _replace(self._directory / f"{group}.floor", {"fence": max(self._floor(group), *free.values())})
+        for path in free:
+            path.unlink(missing_ok=True)
+
+    def _floor(self, group: str) -> int:
+        facts = _read(self._directory / f"{group}.floor")
+        return 0 if facts is None else int(facts["fence"])
+
+    def _is_free(self, facts: Facts, boot: float) -> bool:
+        return facts["watermark"] is None and (facts["token"] is None or self._is_over(facts, boot))
+
+    def _listed(self) -> list[str]:
+        """The hashes of all names that have a file, those of a group together."""
+        with self._explained():
+            stems = [path.stem for path in self._directory.glob("*.json")]
+        return sorted(stem for stem in stems if stem != CLOCK)
 
     def _recall_clock(self) -> Moment:
         """Judge the clock by what the directory remembers of it, and have it remember this."""
 
-        def on_file(path: Path) -> Moment:
+        path = self._directory / f"{CLOCK}.json"
+
+        def on_file() -> Moment:
             facts = _read(path)
             kept = None if facts is None else Sighting(**facts)
             moment = self._clock.observe_after(kept)
@@ -151,11 +195,17 @@ class FileLocks:
 
         return self._locked(CLOCK, on_file)
 
-    def _locked(self, stem: str, work: Callable[[Path], T]) -> T:
-        try:
+    def _locked(self, stem: str, work: Callable[[], T]) -> T:
+        """Do `work` while nobody else is at the files that go by this `.lock`."""
+        with self._explained():
             self._directory.mkdir(exist_ok=True)
             with self._open_lock(self._directory / f"{stem}.lock"):
-                return work(self._directory / f"{stem}.json")
+                return work()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
         except TimeoutError as failure:
             raise LockBackendError(
                 f"the lock files in {self._directory} were busy for too long: {failure}"
@@ -179,8 +229,8 @@ def _lock_factory(timeout: float) -> Callable[[Path], BaseFileLock]:
     return factory
 
 
-def _unknown(encoded: bytes) -> Facts:
-    return {"name": encoded.decode(), "fence": 0, "token": None, "boot": None, "until": None, "watermark": None}
+def _unknown(encoded: bytes, floor: int) -> Facts:
+    return {"name": encoded.decode(), "fence": floor, "token": None, "boot": None, "until": None, "watermark": None}
 
 
 def _read(path: Path) -> Facts | None:
@@ -193,6 +243,15 @@ def _read(path: Path) -> Facts | None:
     if not isinstance(facts, dict):
         raise ValueError(f"{path} is damaged: it holds {text[:40]!r}")  # noqa: TRY004  # the content is wrong, no type
     return facts
+
+
+def _read_sound(path: Path) -> Facts | None:
+    """The same; `None` for a damaged one, which is left to whoever asks for its name."""
+    try:
+        facts = _read(path)
+    except ValueError:
+        return None
+    return facts if facts is not None and facts.keys() == _unknown(b"", 0).keys() else None
 
 
 def _replace(path: Path, facts: Facts) -> None:

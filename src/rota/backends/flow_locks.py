@@ -1,6 +1,7 @@
 """Locks in tables: leases and claims by name.
 
-Law: a lease ends by the clock of the tables. A row of a lock is never deleted, so its fence grows for ever.
+Law: a lease ends by the clock of the tables. Fences grow for ever: in the transaction that deletes rows of locks which
+nobody holds, the floor of the namespace is raised to their fences, and a name without a row begins above the floor.
 """
 
 from __future__ import annotations
@@ -60,6 +61,12 @@ class TransactionalLocks:
             return True
 
         return self._space.write(work)
+
+    def forget_locks(self, limit: int = 1000) -> bool:
+        found = self._space.read(lambda tx: tx.free_locks(limit))
+        if found:
+            self._space.write(lambda tx: tx.delete_locks(found))
+        return len(found) == limit
 
     def claim(self, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         keys = [name_bytes(claim.name) for claim in claims]

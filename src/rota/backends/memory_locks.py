@@ -6,6 +6,7 @@ Law: every answer is given under one mutex, by the clock that was passed in.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from rota.backends.checks import checked_ttl, name_bytes
 from rota.backends.embedded_clock import EmbeddedClock, Moment
@@ -17,8 +18,8 @@ from rota.ports import Claim, ClaimAnswer, Clock, Grant, Guarantee
 class _Lease:
     __slots__ = ("fence", "token", "until")
 
-    def __init__(self) -> None:
-        self.fence = 0
+    def __init__(self, fence: int) -> None:
+        self.fence = fence
         self.token: str | None = None
         self.until = 0.0
 
@@ -36,6 +37,7 @@ class MemoryLocks:
         self._clock = EmbeddedClock(clock)
         self._mutex = ForkSafeLock()
         self._leases: dict[str, _Lease] = {}
+        self._fence_floor = 0
         self._watermarks: dict[str, int] = {}
 
     @property
@@ -53,7 +55,7 @@ class MemoryLocks:
         with self._mutex:
             lease = self._leases.get(name)
             if lease is None:
-                lease = self._leases[name] = _Lease()
+                lease = self._leases[name] = _Lease(self._fence_floor)
             boot = self._clock.boottime()
             if lease.token is not None and boot < lease.until:
                 if lease.token != token:
@@ -82,6 +84,15 @@ class MemoryLocks:
                 return False
             lease.token = None
             return True
+
+    def forget_locks(self, limit: int = 1000) -> bool:
+        with self._mutex:
+            boot = self._clock.boottime()
+            free = (name for name, lease in self._leases.items() if lease.token is None or lease.until <= boot)
+            forgotten = list(islice(free, limit))
+            for name in forgotten:
+                self._fence_floor = max(self._fence_floor, self._leases.pop(name).fence)
+            return len(forgotten) == limit
 
     def claim(self, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         for claim in claims:

@@ -1,7 +1,8 @@
 """Leases and claims on a Redis or Valkey server.
 
-Law: a step is one script. A lease ends by the server's clock; its fence is kept with it, in a field that is never
-deleted, so it grows for ever.
+Law: a step is one script. A lease ends by the server's clock; its fence is kept with it. Fences grow for ever: the
+script that deletes locks which nobody holds raises the floor of the namespace to their fences, and a name that is not
+known begins above the floor.
 
 Why the guarantee is only `efficiency`: a Redis that fails over to a replica, or comes back from an old snapshot, may
 have lost its last writes, a grant or a claim among them, and whoever asks next is granted the same again. Where that
@@ -27,6 +28,9 @@ CHUNK: Final = 500
 class SpaceLocks:
     """Locks in one namespace of a server."""
 
+    _looked_to: bytes = b"0"
+    """How far `forget_locks` has come."""
+
     def __init__(self, space: RedisSpace) -> None:
         self._space = space
 
@@ -45,6 +49,10 @@ class SpaceLocks:
 
     def release(self, name: str, token: str) -> bool:
         return bool(self._space.run("lock", b"release", name_bytes(name), token.encode()))
+
+    def forget_locks(self, limit: int = 1000) -> bool:
+        self._looked_to = self._space.run("forget_locks", self._looked_to, b"%d" % limit)
+        return self._looked_to != b"0"
 
     def claim(self, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         asked = [_asked(claim) for claim in claims]

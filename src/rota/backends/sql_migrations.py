@@ -43,7 +43,9 @@ _WORDS: Final = {
 _META: Final = "CREATE TABLE rota_meta (name $word NOT NULL PRIMARY KEY, value BIGINT NOT NULL)$options"
 
 _SMALL_TABLES: Final = (
-    "CREATE TABLE rota_spaces (id $id PRIMARY KEY, name $name NOT NULL UNIQUE)$options",
+    """CREATE TABLE rota_spaces (
+    id $id PRIMARY KEY, name $name NOT NULL UNIQUE, fence_floor BIGINT NOT NULL DEFAULT 0
+)$options""",
     """CREATE TABLE rota_locks (
     space INTEGER NOT NULL, name $bytes NOT NULL, fence BIGINT NOT NULL, token $word, lease_until BIGINT,
     PRIMARY KEY (space, name)

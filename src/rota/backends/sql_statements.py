@@ -122,6 +122,26 @@ SET_LOCK: Final = (
     .where(_of(locks), locks.c.name == bindparam("key"))
     .values(fence=bindparam("new_fence"), token=bindparam("new_token"), lease_until=bindparam("until"))
 )
+FENCE_FLOOR: Final = select(spaces.c.fence_floor).where(spaces.c.id == bindparam("in_space"))
+FREE_LOCKS: Final = (
+    select(locks.c.name)
+    .where(_of(locks), or_(locks.c.token.is_(None), locks.c.lease_until <= bindparam("now")))
+    .limit(bindparam("limit"))
+)
+LOCKS: Final = _by(
+    select(locks.c.name, locks.c.fence, locks.c.token, locks.c.lease_until)
+    .where(_of(locks), _among(locks.c.name))
+    .order_by(locks.c.name)
+    .with_for_update(),
+    locks,
+    "PRIMARY",
+)
+RAISE_FENCE_FLOOR: Final = (
+    update(spaces)
+    .where(spaces.c.id == bindparam("in_space"))
+    .values(fence_floor=func.greatest(spaces.c.fence_floor, bindparam("fence")))
+)
+DELETE_LOCKS: Final = delete(locks).where(_of(locks), _among(locks.c.name))
 ADD_WATERMARK: Final = _upsert(watermarks, changes=False)
 WATERMARKS: Final = _by(
     select(watermarks.c.name, watermarks.c.tick)

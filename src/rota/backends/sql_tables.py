@@ -97,6 +97,7 @@ spaces = Table(
     metadata,
     Column("id", Integer, Identity(), primary_key=True),
     Column("name", Name, nullable=False, unique=True),
+    Column("fence_floor", BigInteger, nullable=False, server_default="0"),
 )
 
 locks = Table(

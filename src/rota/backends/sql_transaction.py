@@ -260,16 +260,34 @@ class SQLTransaction:
 
     def lock(self, name: bytes) -> tuple[int, str | None]:
         found = self._all(sql.LOCK, name=name)
-        if not found:
-            self._see_space()
+        while not found:  # again, where the row that stood in the way of this one is deleted at this moment
             self._put(sql.ADD_LOCK, {"name": name, "fence": 0})
             found = self._all(sql.LOCK, name=name)
         fence, token, until = found[0]
+        # Looked up when the row is this transaction's: then whoever deleted an earlier one has raised the floor.
+        fence = fence or self._fence_floor()
         return fence, None if token is None or self._is_over(until) else token
+
+    def _fence_floor(self) -> int:
+        found = self._all(sql.FENCE_FLOOR)
+        if not found:
+            raise SpaceGoneError
+        return int(found[0][0])
 
     def set_lock(self, name: bytes, fence: int, token: str | None, ttl: float | None) -> None:
         until = None if ttl is None else self._until(ttl)
         self._do(sql.SET_LOCK, key=name, new_fence=fence, new_token=token, until=until)
+
+    def free_locks(self, limit: int) -> list[bytes]:
+        return [bytes(name) for (name,) in self._all(sql.FREE_LOCKS, now=self.moment.now, limit=limit)]
+
+    def delete_locks(self, names: Sequence[bytes]) -> None:
+        self.alone()
+        found = self._all(sql.LOCKS, ids=sorted(names))
+        free = {bytes(name): fence for name, fence, token, until in found if token is None or self._is_over(until)}
+        if free:
+            self._do(sql.RAISE_FENCE_FLOOR, fence=max(free.values()))
+            self._do(sql.DELETE_LOCKS, ids=sorted(free))
 
     def watermarks(self, names: Iterable[bytes]) -> dict[bytes, int]:
         ids = sorted(set(names))

@@ -18,7 +18,9 @@ from rota.errors import BackendError, StoreError
 
 FIRST: Final = (
     "CREATE TABLE rota_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE rota_spaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE rota_spaces (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, fence_floor INTEGER NOT NULL DEFAULT 0
+    )""",
     """CREATE TABLE rota_clock (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         boot_id TEXT NOT NULL, "offset" INTEGER NOT NULL, trusted INTEGER NOT NULL,

@@ -53,6 +53,12 @@ SET_CLOCK: Final = _upsert("rota_clock", ["id"], _CLOCK)
 # Locks
 LOCK: Final = "SELECT fence, token, lease_boot, lease_until FROM rota_locks WHERE space = ? AND name = ?"
 SET_LOCK: Final = _upsert("rota_locks", ["space", "name"], ["fence", "token", "lease_boot", "lease_until"])
+FENCE_FLOOR: Final = "SELECT fence_floor FROM rota_spaces WHERE id = ?"
+FREE_LOCKS: Final = (
+    "SELECT name FROM rota_locks WHERE space = ? AND (token IS NULL OR lease_boot <> ? OR lease_until <= ?) LIMIT ?"
+)
+RAISE_FENCE_FLOOR: Final = "UPDATE rota_spaces SET fence_floor = max(fence_floor, ?) WHERE id = ?"
+DELETE_LOCK: Final = "DELETE FROM rota_locks WHERE space = ? AND name = ?"
 WATERMARK: Final = "SELECT tick FROM rota_watermarks WHERE space = ? AND name = ?"
 SET_WATERMARK: Final = _upsert("rota_watermarks", ["space", "name"], ["tick"])
 

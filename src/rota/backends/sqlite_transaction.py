@@ -217,12 +217,22 @@ class SQLiteTransaction:
 
     def lock(self, name: bytes) -> tuple[int, str | None]:
         found = self._all(sql.LOCK, name)
-        fence, token, *lease = found[0] if found else (0, None, None, None)
+        fence, token, *lease = found[0] if found else (self._all(sql.FENCE_FLOOR)[0][0], None, None, None)
         return fence, None if token is None or self._is_over(*lease) else token
 
     def set_lock(self, name: bytes, fence: int, token: str | None, ttl: float | None) -> None:
         lease = NOT_LEASED if ttl is None else self._until(ttl)
         self._change(sql.SET_LOCK, name, fence, token, *lease)
+
+    def free_locks(self, limit: int) -> list[bytes]:
+        return [name for (name,) in self._all(sql.FREE_LOCKS, self._boot_id, self.moment.boot, limit)]
+
+    def delete_locks(self, names: Sequence[bytes]) -> None:
+        found = {name: self.lock(name) for name in names}
+        free = {name: fence for name, (fence, holder) in found.items() if holder is None}
+        if free:
+            self._connection.execute(sql.RAISE_FENCE_FLOOR, (max(free.values()), self._space))
+            self._connection.executemany(sql.DELETE_LOCK, [(self._space, name) for name in free])
 
     def watermarks(self, names: Iterable[bytes]) -> dict[bytes, int]:
         return {name: found[0][0] for name in names if (found := self._all(sql.WATERMARK, name))}

@@ -187,11 +187,19 @@ class LockTransaction(Protocol):
         ...
 
     def lock(self, name: bytes) -> tuple[int, str | None]:
-        """The last fence given for a name (0: none yet), and the token of a lease that is not over."""
+        """The last fence given for a name (the floor, if none is known), and the token of a lease that is not over."""
         ...
 
     def set_lock(self, name: bytes, fence: int, token: str | None, ttl: float | None) -> None:
         """Write a lock down, leased for so many seconds."""
+        ...
+
+    def free_locks(self, limit: int) -> list[bytes]:
+        """Names of locks that nobody holds."""
+        ...
+
+    def delete_locks(self, names: Sequence[bytes]) -> None:
+        """Delete those that still nobody holds, and raise the floor to their fences."""
         ...
 
     def watermarks(self, names: Iterable[bytes]) -> dict[bytes, int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rota.core import lifecycle
 from rota.drivers.settings import POLL_INTERVAL, keep_spans
+from rota.ports import ForgetsLocks
 
 if TYPE_CHECKING:
     from rota.drivers.agenda import JobEntry
@@ -210,7 +211,7 @@ class Housekeeping:
 
     def prune(self) -> None:
         """Begin to delete the records that are older than their job's retention, and what no retention keeps: values
-        whose time is over, and nodes not seen for long. A batch a turn."""
+        whose time is over, nodes not seen for long, and locks that nobody holds. A batch a turn."""
         engine = self._engine
         own = [entry for entry in engine.agenda.entries.values() if entry.job.options.retention != "inherit"]
         self._to_prune.clear()
@@ -220,7 +221,10 @@ class Housekeeping:
             self._prune(entry.state.job_id, keep_spans(retention))
         spans = keep_spans(engine.settings.retention)
         self._prune(None, spans, [entry.state.job_id for entry in own])
-        self._to_prune.append(partial(self._forget, self._seen_since(spans)))
+        self._to_prune.append(_so_many(partial(engine.store.forget, self._seen_since(spans))))
+        locks = engine.store.locks
+        if isinstance(locks, ForgetsLocks):
+            self._to_prune.append(_so_many(locks.forget_locks))
         self._prune_batch()
 
     def _prune(self, job_id: str | None, spans: Mapping[str, timedelta], exclude: Sequence[str] = ()) -> None:
@@ -235,9 +239,6 @@ class Housekeeping:
         if not self._engine.settings.leased:
             return 0
         return self._engine.time - _micros(max((*spans.values(), NODES_KEPT)))
-
-    def _forget(self, seen_since: int, limit: int) -> int:
-        return limit if self._engine.store.forget(seen_since, limit) else 0
 
     def _prune_batch(self) -> None:
         """Delete some of it, and leave the rest to a later turn."""
@@ -271,6 +272,11 @@ class Housekeeping:
 
     def _release_later(self) -> None:
         self._release_at = min(self._release_at, self._engine.clock.monotonic() + HOLD_BACK)
+
+
+def _so_many(forget: Callable[[int], bool]) -> Callable[[int], int]:
+    """Counts as all that it may delete what there is more of."""
+    return lambda limit: limit if forget(limit) else 0
 
 
 def _micros(span: timedelta) -> int:

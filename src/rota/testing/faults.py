@@ -11,7 +11,7 @@ from copy import copy
 from typing import Any, Generic, Self, TypeVar
 
 from rota.errors import BackendError, LockBackendError, StoreError
-from rota.ports import Clock, FollowsClock, LockBackend, Store, TakesName
+from rota.ports import Clock, FollowsClock, ForgetsLocks, LockBackend, Store, TakesName
 
 Method = Callable[..., Any]
 B = TypeVar("B")
@@ -213,6 +213,10 @@ class FaultyLocks(Faults[LockBackend]):
     renew = _faulty("renew")
     release = _faulty("release")
     claim = _faulty("claim")
+
+    def forget_locks(self, limit: int = 1000) -> bool:
+        """Have a backend forget locks that can do so."""
+        return isinstance(self._backend, ForgetsLocks) and bool(self._call("forget_locks", (limit,), {}))
 
     def close(self) -> None:
         """Never fails."""

@@ -2,9 +2,11 @@
 --
 -- locks: hash, name -> fence, end of the lease, token. The end is compared with the server's clock rather than left to
 -- the expiry of a key: keys that expire are what a volatile-* policy evicts, and a fence must never be lost.
+-- fence_floor: string, above which the fence of a name begins that is not known.
 local verb, name, token, span = unpack(ARGV)
 local locks = space .. 'locks'
-local fence, ends, holder = match(call('HGET', locks, name) or '0:0:', '^(%d+):(%d+):(.*)$')
+local kept = call('HGET', locks, name) or (call('GET', space .. 'fence_floor') or '0') .. ':0:'
+local fence, ends, holder = match(kept, '^(%d+):(%d+):(.*)$')
 local is_held = holder ~= '' and tonumber(ends) > now
 
 if verb == 'acquire' then

@@ -34,8 +34,8 @@ class LockCapabilities:
     """What a backend is, so that only the points that apply to it are collected.
 
     `takes_clock`: it goes by the clock handed to the factory. `is_one_object`: it lives in one object; opening it twice
-    would give two. `names`, `cycles`: how many of them the tests of plenty use. `declared_ttls`: the shortest and the
-    longest time to live it takes, in seconds.
+    would give two. `forgets_locks`: it forgets names that nobody holds (`ForgetsLocks`). `names`, `cycles`: how many of
+    them the tests of plenty use. `declared_ttls`: the shortest and the longest time to live it takes, in seconds.
 
     Where given, `restart` restarts the server, `end_sessions` ends the backend's sessions on it, `step_server_clock`
     steps its clock by so many seconds; `hang` keeps it from answering, `break_storage` makes it unusable; `transaction`
@@ -46,6 +46,7 @@ class LockCapabilities:
 
     takes_clock: bool = True
     is_one_object: bool = False
+    forgets_locks: bool = False
     names: int = 100_000
     cycles: int = 10_000
     declared_ttls: tuple[float, float] = (0.05, 86_400.0)

@@ -35,4 +35,6 @@ def locks_at(place: str, clock: Clock | None) -> LockBackend:
     return made
 
 
-TestLocksAtURL = lock_backend_contract(locks_at, LockCapabilities(takes_clock=IS_FILE, names=500, cycles=1_000))
+TestLocksAtURL = lock_backend_contract(
+    locks_at, LockCapabilities(takes_clock=IS_FILE, forgets_locks=True, names=500, cycles=1_000)
+)

@@ -11,6 +11,7 @@ from rota.testing.conformance.lock_ambiguity import LockAmbiguity
 from rota.testing.conformance.lock_basics import LockBasics
 from rota.testing.conformance.lock_claims import LockClaims
 from rota.testing.conformance.lock_concurrency import LockConcurrency
+from rota.testing.conformance.lock_forgetting import LockForgetting
 from rota.testing.conformance.lock_holders import LockHolders
 from rota.testing.conformance.lock_operations import LockOperations
 from rota.testing.conformance.lock_tokens import LockTokens
@@ -24,7 +25,7 @@ from rota.testing.conformance.store_values import StoreValues
 
 
 class LockBackendContract(
-    LockBasics, LockTokens, LockAmbiguity, LockHolders, LockClaims, LockConcurrency, LockOperations
+    LockBasics, LockTokens, LockForgetting, LockAmbiguity, LockHolders, LockClaims, LockConcurrency, LockOperations
 ):
     """Every point of the contract of `rota.ports.LockBackend`; subclass it with `factory` and `capabilities`."""
 
@@ -71,6 +72,8 @@ def _not_for_locks(declared: LockCapabilities) -> list[str]:
     if declared.is_one_object:
         left_out += _needing(LockBackendContract, "peer", "compete", "spawn", "rebooted", "factory")
         left_out.append("test_40_a_program_started_after_the_jump_is_not_fooled")
+    if not declared.forgets_locks:
+        left_out += [name for name in dir(LockForgetting) if name.startswith("test_")]
     for name, points in {
         "restart": ("test_23_lease_survives_what_the_server_does",),
         "end_sessions": ("test_24_lease_survives_its_session",),

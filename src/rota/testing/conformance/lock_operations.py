@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rota.errors import LockBackendError
-from rota.ports import Claim, LockBackend
+from rota.ports import Claim, ForgetsLocks, LockBackend
 from rota.testing.conformance._lock_case import LockCase, LockFactory, new_token
 from rota.testing.conformance._processes import compete
 
@@ -66,6 +66,7 @@ class LockOperations(LockCase):
 
     def test_50_it_is_a_lock_backend(self) -> None:
         assert isinstance(self.backend, LockBackend)
+        assert isinstance(self.backend, ForgetsLocks) == self.capabilities.forgets_locks
 
 
 def set_up(factory: LockFactory, place: str, name: str) -> bool:
