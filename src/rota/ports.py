@@ -344,6 +344,10 @@ class Store(Protocol):
         """Newest first by the time they were queued (`since <= queued_at < before`), at most `limit`."""
         ...
 
+    def count_open(self) -> Mapping[str, int]:
+        """How many runs are queued, running or waiting, by job; jobs that have none are left out."""
+        ...
+
     def runs_of_ticks(self, job_id: str, first: int, last: int) -> Sequence[RunRow]:
         """Every row of the job that stands for a tick in `[first, last]`, rows with a `count` by their window's
         span."""

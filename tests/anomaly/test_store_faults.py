@@ -218,9 +218,9 @@ def test_health_asks_store_and_locks_at_once(monkeypatch):
 
     def answer(*_, **__):
         both_asked.wait()
-        return []
+        return {}
 
-    monkeypatch.setattr(store, "runs", answer)
+    monkeypatch.setattr(store, "count_open", answer)
     monkeypatch.setattr(store.locks, "release", answer)
     health = scheduler.health()
     assert (health.store, health.locks) == (True, True)

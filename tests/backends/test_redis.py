@@ -225,6 +225,12 @@ def test_names_without_number_leave_nothing_behind(store: RedisStore, admin: red
     assert store.locks.acquire("name 8", "token", 30.0).fence == 2
 
 
+def test_open_runs_of_very_many_jobs_are_counted(store: RedisStore) -> None:
+    rows = [row(store, f"job-{number}", "backfill" if number % 2 else "enqueue") for number in range(2_500)]
+    store.add([*rows, row(store, "job-7")])
+    assert store.count_open() == {**dict.fromkeys((one.job_id for one in rows), 1), "job-7": 2}
+
+
 # Keys ----------------------------------------------------------------------------------------------------------------
 
 

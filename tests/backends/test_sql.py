@@ -605,6 +605,26 @@ def test_dead_letters_are_found_and_rare_ends_pruned_by_the_index_of_rare_status
     assert "rare_status" not in statements[1][0]
 
 
+@both
+def test_open_runs_are_counted_by_the_indexes_of_what_is_ready_or_held(server):
+    with opened(services.url(server)) as store:
+        store.sync_jobs([JobSeen("job", "signature")])
+        rows = [row(store) for _ in range(3000)]
+        for number, one in enumerate(rows):
+            one.status = "queued" if number % 300 == 0 else "succeeded"
+        store.add(rows)
+        engine = store._space._database.engine
+        with asked(engine) as statements:
+            assert store.count_open() == {"job": 10}
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"ANALYZE {'' if server == 'postgresql' else 'TABLE '}rota_runs")
+            connection.commit()
+            plan = str(connection.exec_driver_sql("EXPLAIN " + statements[0][0], statements[0][1]).all())
+        assert "rota_runs_due" in plan
+        assert "rota_runs_held" in plan
+        assert "Seq Scan" not in plan
+
+
 @contextmanager
 def asked(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
     """The statements of the block, with their parameters."""

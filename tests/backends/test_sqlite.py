@@ -351,6 +351,11 @@ def test_open_runs_and_dead_letters_are_found_without_looking_at_what_has_succee
     assert indexes_of(store, statement, [*parameters, 10]) == indexes
 
 
+def test_open_runs_are_counted_without_looking_at_what_has_succeeded(store):
+    store.open()
+    assert indexes_of(store, sql.COUNT_OPEN, [1, 1]) == {"rota_runs_due", "rota_runs_held"}
+
+
 def test_what_ended_rarely_is_pruned_without_looking_at_what_has_succeeded(store):
     store.open()
     assert indexes_of(store, sql.ENDED_RARELY, [1, "[]", "failed", 1, 1, 1]) == {"rota_runs_rare"}

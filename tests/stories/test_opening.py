@@ -10,7 +10,9 @@ import pytest
 from tests.waiting import PATIENCE
 
 from rota import Scheduler
+from rota.core.run import RunRow
 from rota.stores import MemoryStore
+from rota.testing import FakeClock, FaultyStore
 
 counts_open_files = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
 
@@ -137,6 +139,19 @@ def test_health_of_a_scheduler_that_was_never_used_asks_its_store(tmp_path):
     other.enqueue("job", delay=60)
     health = Scheduler("app", store=present).health()
     assert (health.alive, health.store, health.locks, health.orphans) == (False, True, True, 1)
+
+
+def test_health_counts_all_open_runs_whose_job_is_not_declared_and_loads_none():
+    clock = FakeClock("2026-01-01T00:00Z")
+    store = FaultyStore(MemoryStore(clock))
+    scheduler = Scheduler("app", store=store, clock=clock)
+    scheduler.add(lambda: None, id="known")
+    scheduler.enqueue("known", delay=60)
+    now = clock.now()
+    store.add([RunRow(f"{number}", "unknown", "enqueue", "queued", now, now) for number in range(10_001)])
+    before = len(store.calls)
+    assert scheduler.health().orphans == 10_001
+    assert "runs" not in store.calls[before:]
 
 
 def test_health_of_a_scheduler_in_memory_does_not_count_as_its_first_use():

@@ -285,6 +285,10 @@ class MemoryStore:
         wanted.sort(key=_queued_at, reverse=True)
         return wanted[:limit]
 
+    def count_open(self) -> Mapping[str, int]:
+        with self._mutex:
+            return self._runs.count_open()
+
     def runs_of_ticks(self, job_id: str, first: int, last: int) -> Sequence[RunRow]:
         return [row for row in self._rows_of(job_id) if rules.stands_for_tick(row, first, last)]
 

@@ -69,6 +69,10 @@ class DueQueue:
                     break
         return found
 
+    def counts(self) -> dict[str, int]:
+        """How many runs are in, by job."""
+        return {job_id: job.alive for job_id, job in self._jobs.items()}
+
     def earliest(self) -> int | None:
         """When the first of all is due."""
         heads = self._heads

@@ -6,6 +6,7 @@ Nothing that a tick, an attempt or a poll needs is found by looking through all 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from heapq import heappop, heappush
 
@@ -119,6 +120,14 @@ class MemoryRuns:
         """When the first of all queued and waiting runs is due."""
         dues = [due for due in (self._queue.earliest(), self._backfills.earliest()) if due is not None]
         return min(dues, default=None)
+
+    def count_open(self) -> dict[str, int]:
+        """How many runs are open, by job: those in the queues, and of those at work the ones that have not ended."""
+        at_work = (self.rows[run_id] for run_id in self.leases)
+        counts = Counter(row.job_id for row in at_work if row.status in OPEN)
+        counts.update(self._queue.counts())
+        counts.update(self._backfills.counts())
+        return counts
 
     def expired(self, boot: float, limit: int, exclude: Collection[str]) -> list[RunRow]:
         """Runs whose lease has run out. The leases are looked through only when one may have."""

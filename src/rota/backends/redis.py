@@ -6,6 +6,7 @@ anybody else's. What is decided there is what `rota.backends.rules` would decide
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -142,6 +143,16 @@ class RedisStore(Namespaced):
     ) -> Sequence[RunRow]:
         marks = (texts.listed(statuses), texts.listed(origins), _flag(discarded), _instant(since), _instant(before))
         return list(self._search(b"" if job_id is None else texts.fragment(job_id), marks, limit, b""))
+
+    def count_open(self) -> Mapping[str, int]:
+        asked: list[list[bytes]] = [[]]
+        for queue in (b"due", b"late"):
+            jobs = self._space.command(b"ZRANGE", self._space.key(queue), b"0", b"-1")
+            asked += [[queue, *jobs[at : at + JOBS_CHUNK]] for at in range(0, len(jobs), JOBS_CHUNK)]
+        counts = Counter[str]()
+        for reply in self._space.run_all("count_open", asked):
+            counts.update(dict(zip(map(texts.decoded, reply[::2]), map(int, reply[1::2]), strict=True)))
+        return counts
 
     def runs_of_ticks(self, job_id: str, first: int, last: int) -> Sequence[RunRow]:
         marks = (b"null", b"null", b"null", _instant(first - rules.QUEUED_EARLY), b"")

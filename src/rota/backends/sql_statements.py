@@ -25,6 +25,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    union_all,
     update,
 )
 from sqlalchemy.dialects import mysql, postgresql
@@ -230,13 +231,23 @@ READY: Final = {
     .limit(bindparam("limit"))
     for backfills in (False, True)
 }
-_READY_OR_HELD: Final = or_(_is(runs.c.ready, 0), _is(runs.c.ready, 1), _is(runs.c.held, 1))
+_READY: Final = (_is(runs.c.ready, 0), _is(runs.c.ready, 1))
+_READY_OR_HELD: Final = or_(*_READY, _is(runs.c.held, 1))
 EXPIRED: Final = (
     select(*_ROW)
     .where(_of(runs), _is(runs.c.held, 1), runs.c.lease_until <= bindparam("now"))
     .order_by(runs.c.lease_until, runs.c.id)
     .limit(bindparam("limit"))
 )
+_OPEN: Final = union_all(
+    _by(select(runs.c.job_id).where(_of(runs), or_(*_READY)), runs, "rota_runs_due"),
+    _by(
+        select(runs.c.job_id).where(_of(runs), _is(runs.c.held, 1), runs.c.status.in_(sorted(OPEN))),
+        runs,
+        "rota_runs_held",
+    ),
+).subquery("open")
+COUNT_OPEN: Final = select(_OPEN.c.job_id, func.count()).group_by(_OPEN.c.job_id)
 OF_TICKS: Final = (
     select(*_ROW)
     .where(
@@ -355,8 +366,8 @@ def search(
     discarded: bool | None,
     limit: int,
 ) -> Select[Any]:
-    """The statement that finds runs by these marks, newest first. Open ones, which `health()` counts, are found by the
-    indexes of what is ready or held, and dead letters by that of rare statuses, however many have succeeded."""
+    """The statement that finds runs by these marks, newest first. Open ones are found by the indexes of what is ready
+    or held, and dead letters by that of rare statuses, however many have succeeded."""
     marks = (
         None if job_id is None else runs.c.job_id == job_id,
         None if statuses is None else _has_status(statuses),

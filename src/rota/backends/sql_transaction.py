@@ -203,6 +203,9 @@ class SQLTransaction:
     ) -> list[RunRow]:
         return self._rows(sql.search(job_id, statuses, origins, before, since, discarded, limit))
 
+    def count_open(self) -> dict[str, int]:
+        return _pairs(self._all(sql.COUNT_OPEN))
+
     def runs_of_ticks(self, job_id: str, queued_from: int, first: int, last: int) -> list[RunRow]:
         return self._rows(sql.OF_TICKS, job=job_id, queued_from=queued_from, first=first, last=last)
 

@@ -122,6 +122,12 @@ NEXT_EXPIRY: Final = (
     "SELECT min(CASE WHEN lease_boot = ? THEN lease_until ELSE 0 END) FROM rota_runs INDEXED BY rota_runs_held "
     "WHERE token IS NOT NULL AND space = ?"
 )
+COUNT_OPEN: Final = """SELECT job_id, count(*) FROM (
+    SELECT job_id FROM rota_runs INDEXED BY rota_runs_due
+    WHERE space = ? AND status IN ('queued', 'waiting') AND stuck = 0
+    UNION ALL SELECT job_id FROM rota_runs INDEXED BY rota_runs_held
+    WHERE space = ? AND token IS NOT NULL AND status IN ('queued', 'running', 'waiting')
+) GROUP BY job_id"""
 OF_TICKS: Final = (
     f"SELECT {_RUN} WHERE space = ? AND job_id = ? AND queued_at >= ? AND scheduled_for >= ? "
     "AND (CASE WHEN count > 1 THEN coalesce(window_start, scheduled_for) ELSE scheduled_for END) <= ? ORDER BY number"
@@ -209,8 +215,8 @@ def search(
     since: int | None,
     discarded: bool | None,
 ) -> tuple[str, list[object]]:
-    """The statement that finds runs by these marks, newest first, and its parameters less the limit. Open ones, which
-    `health()` counts, and dead letters are found by the indexes of such runs, however many have succeeded."""
+    """The statement that finds runs by these marks, newest first, and its parameters less the limit. Open ones and
+    dead letters are found by the indexes of such runs, however many have succeeded."""
     place = _place(job_id, statuses)
     marks: tuple[tuple[str, object], ...] = (
         ("job_id = ?", job_id),

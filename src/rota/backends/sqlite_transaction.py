@@ -160,6 +160,9 @@ class SQLiteTransaction:
         found, parameters = sql.search(self._space, job_id, statuses, origins, before, since, discarded)
         return [sql.row_of(columns) for columns in self._connection.execute(found, (*parameters, limit))]
 
+    def count_open(self) -> dict[str, int]:
+        return dict(self._all(sql.COUNT_OPEN, self._space))
+
     def runs_of_ticks(self, job_id: str, queued_from: int, first: int, last: int) -> list[RunRow]:
         return self._rows(sql.OF_TICKS, job_id, queued_from, first, last)
 

@@ -135,6 +135,10 @@ class Transaction(Protocol):
         """As `Store.runs`."""
         ...
 
+    def count_open(self) -> dict[str, int]:
+        """As `Store.count_open`."""
+        ...
+
     def runs_of_ticks(self, job_id: str, queued_from: int, first: int, last: int) -> list[RunRow]:
         """As `Store.runs_of_ticks`, of those queued at `queued_from` or later."""
         ...

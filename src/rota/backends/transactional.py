@@ -116,6 +116,9 @@ class TransactionalStore(Namespaced):
     ) -> Sequence[RunRow]:
         return self._space.read(lambda tx: tx.search(job_id, statuses, origins, before, since, discarded, limit))
 
+    def count_open(self) -> Mapping[str, int]:
+        return self._space.read(lambda tx: tx.count_open())
+
     def runs_of_ticks(self, job_id: str, first: int, last: int) -> Sequence[RunRow]:
         return self._space.read(lambda tx: tx.runs_of_ticks(job_id, first - rules.QUEUED_EARLY, first, last))
 

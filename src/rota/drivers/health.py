@@ -107,10 +107,10 @@ def _both(one: Callable[[], S], other: Callable[[], T]) -> tuple[S, T]:
 def _ask_store(host: Host) -> tuple[bool, int]:
     known = {job.claim_id for job in list(host.jobs.values())}
     try:
-        rows = host.runtime.store.runs(statuses=("queued", "running", "waiting"), limit=10_000)
+        counts = host.runtime.store.count_open()
     except Exception:  # noqa: BLE001  # whatever a store raises, it did not answer
         return False, 0
-    return True, sum(1 for row in rows if row.job_id not in known)
+    return True, sum(count for job_id, count in counts.items() if job_id not in known)
 
 
 def _waits_for_store(host: Host, locks_answer: bool) -> bool:

@@ -55,7 +55,7 @@ class LockedStore:
         # What has nothing to do with claims and leases is the store's own.
         self.open, self.close, self.now = store.open, store.close, store.now
         self.add, self.request_cancel = store.add, store.request_cancel
-        self.due = store.due
+        self.due, self.count_open = store.due, store.count_open
         self.run, self.runs, self.runs_of_ticks = store.run, store.runs, store.runs_of_ticks
         self.discard, self.prune, self.forget = store.discard, store.prune, store.forget
         self.values, self.value = store.values, store.value

@@ -179,6 +179,7 @@ class FaultyStore(Faults[Store]):
     due = _faulty("due")
     run = _faulty("run")
     runs = _faulty("runs")
+    count_open = _faulty("count_open")
     runs_of_ticks = _faulty("runs_of_ticks")
     discard = _faulty("discard")
     values = _faulty("values")

@@ -70,6 +70,21 @@ class StoreLooking(StoreCase):
         assert found(discarded=True) == [2]
         assert found("unknown") == []
 
+    def test_open_runs_are_counted_by_job(self) -> None:
+        assert self.store.count_open() == {}
+        names = ("a", 'b "ü" 🔒', "c ", "d")
+        for name in names:
+            self.declared(name)
+        self.store.add([self.row(origin="enqueue", job_id=names[0], due=2**61) for _ in range(5)])
+        self.store.add([self.row(origin="backfill", job_id=names[1]), self.row(job_id=names[1], status="waiting")])
+        self.store.add([self.row(job_id=names[3], status=status) for status in ("succeeded", "missed", "failed")])
+        at_work = [self.begun(self.row(job_id=names[2], origin="run_now")) for _ in range(4)]
+        assert self.store.count_open() == {names[0]: 5, names[1]: 2, names[2]: 4}
+        stuck_in_retry, stuck = self.ended(at_work[0], "waiting"), self.ended(at_work[1], "timed_out")
+        stuck_in_retry.row.stuck = stuck.row.stuck = True
+        self.store.swap([stuck_in_retry, stuck, self.ended(at_work[2])])
+        assert self.store.count_open() == {names[0]: 5, names[1]: 2, names[2]: 2}
+
     def test_runs_of_ticks(self) -> None:
         rows = [
             self.row(100, queued_at=100),
