@@ -1,9 +1,11 @@
 """Hooks given to the scheduler and listeners added to it hear of the same run."""
 
 import functools
+import threading
 from typing import get_args
 
 import pytest
+from tests.waiting import LONGER, until
 
 from rota import ConfigurationError, Scheduler
 from rota.ports import Event, EventKind
@@ -24,7 +26,22 @@ def test_a_listener_that_is_added_first_does_not_silence_the_hooks() -> None:
     scheduler.listen(of_the_end, "run_ended")
     scheduler.run_due()
     scheduler.shutdown()
-    assert [who for who, kind in heard if kind == "run_ended"] == ["hook", "listener", "late listener"]
+    assert {who for who, kind in heard if kind == "run_ended"} == {"hook", "listener", "late listener"}
+
+
+def test_a_hook_that_hangs_keeps_no_other_from_being_told() -> None:
+    let_go = threading.Event()
+    heard: list[str] = []
+    scheduler = Scheduler(shutdown_timeout=1)
+    scheduler.listen(lambda _: let_go.wait(LONGER), "run_ended")
+    scheduler.listen(lambda event: heard.append(event.kind), "run_ended")
+    scheduler.job(id="report")(lambda: None)
+    scheduler.start()
+    for _ in range(3):
+        scheduler.run_now("report")
+    assert until(lambda: len(heard) == 3)
+    scheduler.shutdown()
+    let_go.set()
 
 
 async def told(event: Event) -> None: ...

@@ -1,4 +1,4 @@
-"""Who is told what happens on a node: the log always, hooks on a thread of their own.
+"""Who is told what happens on a node: the log always, hooks on threads of their own.
 
 Law: telling never decides and never fails a run. Where nobody listens it costs a comparison.
 """
@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from threading import TIMEOUT_MAX, Lock, Thread, current_thread
 from typing import TYPE_CHECKING
 
+from rota.clock import SYSTEM
 from rota.core.effects import Swap
 from rota.core.job import Job
 from rota.core.run import FINAL, RunRow, lateness_of, record_of, rfc3339
@@ -51,7 +52,7 @@ class Teller:
         self._find_job = find_job
         self._inline = inline
         self._log = logger()
-        self._thread = HookThread()
+        self._threads: dict[Listener, HookThread] = {}
         self._informs = True
 
     def look(self) -> None:
@@ -149,8 +150,11 @@ class Teller:
         self._log.warning("store.trouble", error_type=type(error).__name__, detail=str(error))
 
     def stop(self, timeout: float) -> None:
-        """Let the hooks finish what they have been given, within `timeout` seconds."""
-        self._thread.stop(timeout)
+        """Let the hooks finish what they have been given, within `timeout` seconds for all of them."""
+        deadline = SYSTEM.monotonic() + timeout
+        for thread in [thread.end() for thread in list(self._threads.values())]:
+            if thread is not None:
+                thread.join(min(max(0.0, deadline - SYSTEM.monotonic()), TIMEOUT_MAX))
 
     def _say(self, level: int, row: RunRow) -> None:
         fields = _facts(row)
@@ -180,38 +184,45 @@ class Teller:
                 if self._inline:
                     _call(listener.hook, event)
                 else:
-                    self._thread.put(listener.hook, event)
+                    self._thread_of(listener).put(event)
+
+    def _thread_of(self, listener: Listener) -> HookThread:
+        known = self._threads.get(listener)
+        return known or self._threads.setdefault(listener, HookThread(listener.hook))
 
 
 class HookThread:
-    """Calls hooks in order, off every other thread. Started when first needed."""
+    """Calls one hook, in order, off every other thread, so that none keeps another waiting. Started when first
+    needed."""
 
-    def __init__(self) -> None:
-        self._queue: SimpleQueue[tuple[Hook, Event] | None] = SimpleQueue()
+    def __init__(self, hook: Hook) -> None:
+        self._hook = hook
+        self._queue: SimpleQueue[Event | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._lock = Lock()
 
-    def put(self, hook: Hook, event: Event) -> None:
+    def put(self, event: Event) -> None:
         """Have the hook called with the event."""
         if self._queue.qsize() >= MOST_UNTOLD:
-            logger().warning("hook.dropped", kind=event.kind, detail=f"{MOST_UNTOLD} events wait for slow hooks")
+            detail = f"{MOST_UNTOLD} events wait for it"
+            logger().warning("hook.dropped", kind=event.kind, hook=repr(self._hook), detail=detail)
             return
-        self._queue.put((hook, event))
+        self._queue.put(event)
         with self._lock:
             if self._thread is None:
                 self._thread = self._started()
 
-    def stop(self, timeout: float) -> None:
-        """Wait until what is queued has been told, at most so many seconds."""
+    def end(self) -> Thread | None:
+        """End once all that is queued has been told; the thread that is to be waited for."""
         with self._lock:
             thread, self._thread = self._thread, None
-        if thread is not None:
-            self._queue.put(None)
-            if thread is not current_thread():  # a hook may shut the scheduler down
-                thread.join(min(timeout, TIMEOUT_MAX))
+        if thread is None:
+            return None
+        self._queue.put(None)
+        return None if thread is current_thread() else thread  # a hook may shut the scheduler down
 
     def _started(self) -> Thread | None:
-        thread = Thread(target=self._run, name="rota-hooks", daemon=True)
+        thread = Thread(target=self._run, name="rota-hook", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:  # no more threads, or the interpreter is ending
@@ -220,8 +231,8 @@ class HookThread:
         return thread
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            _call(*item)
+        while (event := self._queue.get()) is not None:
+            _call(self._hook, event)
 
 
 def _call(hook: Hook, event: Event) -> None:
