@@ -55,6 +55,15 @@ def test_a_run_that_ends_at_the_instant_of_a_tick_is_not_in_its_way(world, overl
     assert [entry[:2] for entry in seen] == [(1, 1), (2, 2), (3, 3)]
 
 
+def test_a_tick_that_has_queued_for_longer_than_max_lateness_is_missed(world):
+    world.scheduler.interval(minutes=1, overlap="queue", max_lateness=60, max_runs=2)(sleeper(150))
+    world.start()
+    world.advance(minutes=10)
+    assert world.told("job") == [(1, "succeeded"), (2, "missed")]
+    assert world.runs("job")[-1].reason == "too_late"
+    assert world.scheduler.explain("job", world.runs("job")[-1].scheduled_for).reason == "too_late"
+
+
 def test_allow_lets_runs_overlap(world):
     seen = []
     world.scheduler.interval(minutes=1, overlap="allow", max_runs=3)(sleeper(150, seen))

@@ -114,6 +114,9 @@ def resume(job: Job, row: RunRow, now: int, holder: Holder) -> Flow:
     if row.cancel_requested is not None:
         yield ended_unstarted(row, "cancelled", row.cancel_requested, now)
         return
+    if _is_too_late(job.options, row, now):
+        yield ended_unstarted(row, "missed", "too_late", now)
+        return
     behind = row.origin == "tick" and job.options.overlap != "allow"
     answer = yield Begin(
         row.id, row.job_id, row.attempt, holder.new_token(), holder.node, holder.ttl, job.options.max_running, behind
@@ -125,6 +128,13 @@ def resume(job: Job, row: RunRow, now: int, holder: Holder) -> Flow:
         begun = yield from _join_window(job, begun, state if isinstance(state, JobState) else None)
     if begun is not None:
         yield from attempt(job, begun)
+
+
+def _is_too_late(options: JobOptions, row: RunRow, now: int) -> bool:
+    """Whether a tick has waited too long for its turn, or for a store that was silent about its claim."""
+    if options.max_lateness is None or row.origin != "tick" or row.attempt or row.scheduled_for is None:
+        return False
+    return now - row.scheduled_for > (options.max_lateness + (options.jitter or 0)) * 1_000_000
 
 
 def attempt(job: Job, row: RunRow) -> Flow:
