@@ -147,7 +147,7 @@ class Configuration:
 
     def _shutdown_timeout(self) -> float:
         text = os.environ.get(SHUTDOWN_TIMEOUT)
-        if "shutdown_timeout" in self._written or text is None:
+        if "shutdown_timeout" in self._written or not text:
             return cast(float, self["shutdown_timeout"])
         try:
             return _seconds("Scheduler: shutdown_timeout", 0.0)(float(text))
