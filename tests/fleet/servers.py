@@ -16,23 +16,7 @@ SECOND = 1_000_000
 def gunicorn(place: Place, *, workers: int = 4, preload: bool = False, ticks: int = 3) -> str:
     """The application under gunicorn: a worker is killed, then a reload replaces all, two generations at once."""
     options = [f"--workers={workers}", *(["--preload"] if preload else [])]
-    web = Web(place.directory, *options, store=place.url, name=place.name)
-    with web.program:
-        first = web.workers(workers)
-        assert all(first.values()), first
-        _more(place, ticks)
-        os.kill(next(iter(first)), signal.SIGKILL)
-        _more(place, 1)
-        web.program.send(signal.SIGHUP)
-        second = web.workers(workers, without=first)
-        assert all(second.values()), second
-        _more(place, ticks)
-        _nothing_left(place)
-        assert web.stop() == 0, web.program.stderr
-        assert "Traceback" not in web.program.stderr, web.program.stderr
-    entries = ledger(place.directory)
-    assert_sound(entries)
-    count = assert_each_tick_once(_first_starts(entries), "each", SECOND)
+    count = _served(place, Web(place.directory, *options, store=place.url, name=place.name), workers, ticks)
     how = "with" if preload else "without"
     return f"{workers} workers {how} --preload, one killed, all reloaded: alive, and all {count} ticks once"
 
@@ -41,6 +25,12 @@ def uwsgi(place: Place, *, workers: int = 3, option: str = "", ticks: int = 3) -
     """The application under uWSGI with a master: a worker is killed, then a graceful reload replaces all."""
     options = ["--master", "--die-on-term", "--enable-threads", f"--processes={workers}", *option.split()]
     web = Web(place.directory, *options, store=place.url, name=place.name, server="uwsgi")
+    count = _served(place, web, workers, ticks)
+    return f"{workers} workers, one killed, all reloaded: alive, and all {count} ticks once"
+
+
+def _served(place: Place, web: Web, workers: int, ticks: int) -> int:
+    """Serve with so many workers, kill one, reload all, stop; how many ticks ran, each of them once."""
     with web.program:
         first = web.workers(workers)
         assert all(first.values()), first
@@ -57,8 +47,7 @@ def uwsgi(place: Place, *, workers: int = 3, option: str = "", ticks: int = 3) -
         assert "Traceback" not in web.program.stderr, web.program.stderr
     entries = ledger(place.directory)
     assert_sound(entries)
-    count = assert_each_tick_once(_first_starts(entries), "each", SECOND)
-    return f"{workers} workers, one killed, all reloaded: alive, and all {count} ticks once"
+    return assert_each_tick_once(_first_starts(entries), "each", SECOND)
 
 
 def uvicorn(place: Place, *, workers: int = 3, ticks: int = 3) -> str:
