@@ -126,7 +126,7 @@ class Child:
         """Stop the job, if it was the parent that asked for it."""
         if self._may_stop and self._is_at_work:
             self._may_stop = False
-            sys.exit(128 + number)
+            raise SystemExit(f"terminated ({self._asked_to_stop or 'stopped'})")
 
     def _take(self, message: Mapping[str, JSON]) -> None:
         op = message["op"]
