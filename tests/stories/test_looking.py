@@ -302,10 +302,23 @@ def test_nobody_was_there(world):
     world.start()
     assert reason(world, job, at(minutes=9)) == "passed_over"
     assert 'catch_up="all"' in world.scheduler.explain(job, at(minutes=9)).hint
+    assert "no scheduler that shares this store was alive then" in world.scheduler.explain(job, at(minutes=9)).evidence
     assert reason(world, each, at(minutes=8)) == "passed_over"
     assert "max_catch_up" in world.scheduler.explain(each, at(minutes=8)).hint
     assert reason(world, strict, at(minutes=9)) == "too_late"
     assert "9 ticks" in " ".join(world.scheduler.explain(strict, at(minutes=9)).evidence)
+
+
+@ONE
+def test_a_tick_that_jitter_puts_off_is_explained_by_it(world):
+    job = world.scheduler.interval(hours=1, id="job", jitter=1800)(lambda: None)
+    world.start()
+    world.advance(hours=1)
+    told = world.scheduler.explain("job", at(hours=1))
+    assert told.reason == "waiting"
+    assert "is put off by jitter, to 2026-01-01T01:" in told.verdict
+    world.advance(minutes=30)
+    assert reason(world, job, at(hours=1)) == "ran"
 
 
 @ONE

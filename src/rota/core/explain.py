@@ -33,6 +33,8 @@ REASONS: Final = (
     "pruned",
 )
 
+NOBODY_ALIVE: Final = "no scheduler that shares this store was alive then"
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -58,7 +60,8 @@ class Facts(NamedTuple):
     """What is known about a job and a tick.
 
     `before`: the tick runs that were made before a tick that was skipped for one of them, newest first. `lease`:
-    microseconds after which the runs of a dead process are taken over."""
+    microseconds after which the runs of a dead process are taken over. `due`: when the tick is due, which jitter makes
+    later than the tick itself."""
 
     job_id: str
     trigger: Trigger | None
@@ -73,6 +76,7 @@ class Facts(NamedTuple):
     before: Sequence[RunRow] = ()
     lease: int = 0
     catch_up: str = "latest"
+    due: int = 0
 
 
 def explain(facts: Facts) -> Explanation:
@@ -130,6 +134,8 @@ def _passed_over(facts: Facts, row: RunRow, shown: str, evidence: list[str]) -> 
         evidence.append(f"one of {row.count} ticks in this record")
     if skipped_for_a_run(row):
         evidence += [_standing(run) for run in _in_the_way(facts, row)]
+    if row.reason in ("too_late", "passed_over") and not _alive_then(facts):
+        evidence.append(NOBODY_ALIVE)
     reason = row.reason if row.reason in REASONS else "passed_over"
     return _say(facts, reason, f"It did not run at {shown}: {why}.", evidence, hint)
 
@@ -236,9 +242,11 @@ def _not_disposed(facts: Facts, shown: str) -> Explanation:
     evidence = [f"every tick up to {rfc3339(state.watermark)} is disposed of"]
     if facts.at > facts.now:
         return _say(facts, "waiting", f"{shown} lies ahead.", evidence, "")
-    alive = [node for node in facts.nodes if node.started_at <= facts.at <= node.last_seen]
+    if facts.due > facts.now:
+        return _say(facts, "waiting", f"{shown} is put off by jitter, to {rfc3339(facts.due)}.", evidence, "")
+    alive = _alive_then(facts)
     if not alive:
-        evidence.append("no scheduler that shares this store was alive then")
+        evidence.append(NOBODY_ALIVE)
         hint = "Start one; what then becomes of the tick is up to catch_up."
         return _say(facts, "nobody_alive", f"It did not run at {shown}: nobody was there to run it.", evidence, hint)
     evidence.append(f"alive then: {', '.join(node.id for node in alive)}")
@@ -247,6 +255,10 @@ def _not_disposed(facts: Facts, shown: str) -> Explanation:
     return _say(
         facts, "waiting", f"{shown} is due and not claimed yet: it waits for a worker or its turn.", evidence, ""
     )
+
+
+def _alive_then(facts: Facts) -> list[NodeSpan]:
+    return [node for node in facts.nodes if node.started_at <= facts.at <= node.last_seen]
 
 
 def telling_row(found: Sequence[RunRow]) -> RunRow | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from rota.core.explain import Explanation, Facts, NodeSpan, explain, skipped_for_a_run, telling_row
 from rota.core.job import Job
+from rota.core.misfire import due_of
 from rota.core.run import FINAL, OPEN, RunRow, rfc3339
 from rota.drivers.asked import instant
 from rota.drivers.settings import Settings, kept_from
@@ -86,6 +87,7 @@ class Explaining:
             before,
             int(self._settings.lease_ttl * 1_000_000),
             job.options.catch_up,
+            tick if job.trigger is None else due_of(job.trigger, job.options, job.claim_id, tick),
         )
 
     def _rows_to_explain(self, job: Job, tick: int) -> Sequence[RunRow]:
