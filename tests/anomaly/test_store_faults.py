@@ -107,7 +107,7 @@ def test_one_row_that_the_store_refuses_does_not_stop_the_others(caplog):
     scheduler.job(id="large", on_crash="lost")(lambda: None)
     scheduler.start()
     run_id = store.refused = scheduler.run_now("large")
-    clock.advance(minutes=1)
+    clock.advance(minutes=2)
     before = len(scheduler.runs("tick", status="succeeded", limit=1_000))
     clock.advance(minutes=1)
     assert len(scheduler.runs("tick", status="succeeded", limit=1_000)) == before + 60

@@ -20,6 +20,7 @@ from rota.core.verdict import ended_unstarted, handed_back
 from rota.drivers.agenda import Claiming
 from rota.drivers.busy import Busy
 from rota.drivers.calls import AttemptCall
+from rota.errors import BackendError
 
 if TYPE_CHECKING:
     from rota.drivers.backlog import ParkedRun
@@ -33,8 +34,9 @@ RETRY_AFTER = 1.0
 
 MAX_BATCH = 500
 
-MOST_REFUSALS = 10
-"""How often a swap may fail alone, while the store takes other writes, before it is given up."""
+MOST_REFUSALS = 60
+"""How often, a second apart, a swap may be refused alone while the store takes other writes, before it is given up. A
+store that is slow, or out of reach, refuses nothing."""
 
 
 class Cancelling(NamedTuple):
@@ -71,6 +73,7 @@ class Performer:
         self._unsure_begins: list[Beginning] = []
         self._swap_size = MAX_BATCH
         self._refusals: dict[str, int] = {}
+        self._is_refusal = False
         self.given_up: set[str] = set()
         self._trusted_until = 0.0
         self._retry_at: float | None = None
@@ -172,6 +175,7 @@ class Performer:
         try:
             return ask()
         except Exception as error:  # noqa: BLE001  # a store of the host's may raise anything
+            self._is_refusal = not (isinstance(error, BackendError) and error.unreachable)
             self.go_down(error)
             return None
 
@@ -236,7 +240,7 @@ class Performer:
         answers = self._asked(lambda: self._engine.store.swap([swap for _, swap in batch]))
         if answers is None:
             self._swap_size = max(1, len(batch) // 2)
-            if len(batch) == 1:
+            if len(batch) == 1 and self._is_refusal:
                 self._put_behind()
             return False
         self._swap_size = min(MAX_BATCH, 2 * self._swap_size)
@@ -247,8 +251,8 @@ class Performer:
         return True
 
     def _put_behind(self) -> None:
-        """The first swap has failed alone: it comes after the others. In the end it is given up, and its run left alone
-        here from then on: one row that the store does not take must not keep all jobs from running."""
+        """The first swap was refused, alone: it comes after the others. In the end it is given up, and its run is left
+        alone here from then on: one row that the store does not take must not keep all jobs from running."""
         flow, swap = self.swaps.pop(0)
         run_id = swap.row.id
         refusals = self._refusals[run_id] = self._refusals.get(run_id, 0) + 1
