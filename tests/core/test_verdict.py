@@ -294,7 +294,7 @@ def test_a_replay_has_fresh_attempts_and_the_next_number():
 
 
 def test_a_run_handed_back_has_made_no_attempt():
-    new = handed_back(row(), NOW).row
+    new = handed_back(row()).row
     assert (new.status, new.attempt, new.token, new.started_at) == ("queued", 0, None, None)
 
 

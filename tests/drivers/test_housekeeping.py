@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from rota import ConfigurationError, Scheduler
+from rota import ConfigurationError, Scheduler, StoreError
 from rota.core.run import FINAL, OPEN, UNHAPPY, RunRow, Status
 from rota.drivers.housekeeping import PRUNE_BATCH, PRUNE_FIRST
 from rota.drivers.settings import keep_spans
@@ -186,4 +186,17 @@ def test_locks_that_nobody_holds_go_with_the_keys_of_idempotent_calls_that_are_o
         assert lease.held
     with scheduler.lock("held") as later:
         assert later.fence > lease.fence
+    scheduler.shutdown()
+
+
+def test_pruning_that_fails_is_tried_again_in_the_next_hour(caplog):
+    clock = FakeClock(START)
+    store = FaultyStore(MemoryStore(clock), error=lambda _: StoreError("not allowed to delete"))
+    scheduler = Scheduler("shop", store=store, clock=clock)
+    scheduler.add(lambda: None, Interval(minutes=1), id="job")
+    scheduler.start()
+    store.fail_next("prune", times=99)
+    clock.advance(hours=3)
+    assert len(store.failed) == 3
+    assert [record.getMessage().split()[0] for record in caplog.records].count("store.trouble") == 3
     scheduler.shutdown()

@@ -4,6 +4,7 @@ import json
 import os
 import random
 
+from rota.drivers import identity
 from rota.drivers.identity import id_maker, new_token, token_maker
 
 
@@ -38,3 +39,13 @@ def test_a_forked_child_makes_other_ids_than_its_parent():
         theirs = json.load(told)
     os.waitpid(child, 0)
     assert not set(theirs) & set(made())
+
+
+def test_a_child_whose_server_called_no_hooks_makes_other_ids_too(monkeypatch):
+    make = id_maker(lambda: 1_700_000_000_000_000)
+    make()
+    state = identity._drawn.getstate()
+    parents = make()
+    identity._drawn.setstate(state)
+    monkeypatch.setattr(identity.os, "getpid", lambda: -1)
+    assert make() != parents

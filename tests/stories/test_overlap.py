@@ -7,10 +7,11 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from tests.stories.worlds import minutes
+from tests.stories.worlds import START, minutes
 
 from rota import Retry, Scheduler
-from rota.testing import simulate
+from rota.stores import MemoryStore
+from rota.testing import FakeClock, FaultyStore, simulate
 
 pytestmark = pytest.mark.worlds("driven-memory", "driven-sqlite", "simulated")
 
@@ -62,6 +63,22 @@ def test_a_tick_that_has_queued_for_longer_than_max_lateness_is_missed(world):
     assert world.told("job") == [(1, "succeeded"), (2, "missed")]
     assert world.runs("job")[-1].reason == "too_late"
     assert world.scheduler.explain("job", world.runs("job")[-1].scheduled_for).reason == "too_late"
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+def test_after_a_short_outage_overlap_decides_about_ticks_behind_a_run_from_before_it(overlap):
+    clock, store = FakeClock(START), FaultyStore(MemoryStore())
+    scheduler = Scheduler("story", store=store, clock=clock)
+    scheduler.interval(minutes=1, id="job", overlap=overlap)(sleeper(600))
+    scheduler.start()
+    clock.advance(minutes=1, seconds=58)
+    store.down = True
+    clock.advance(seconds=5)
+    store.down = False
+    clock.advance(minutes=2)
+    second, third = scheduler.runs("job")[-2], scheduler.runs("job")[-3]
+    assert (second.status, third.status) == ("skipped" if overlap == "skip" else "queued", "skipped")
+    scheduler.shutdown(0)
 
 
 def test_allow_lets_runs_overlap(world):

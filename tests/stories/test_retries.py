@@ -384,3 +384,20 @@ def test_a_run_is_named_by_a_text(world, wrong):
     for call in (scheduler.get_run, scheduler.logs, scheduler.cancel, scheduler.replay, scheduler.discard):
         with pytest.raises(ConfigurationError, match="run_id: a text is expected"):
             call(wrong)
+
+
+def test_a_cancel_asked_for_as_the_attempt_ends_ends_the_run_at_once(world):
+    """The store took it while the run was at work; by the time the node hears of it the next attempt waits."""
+    node = []
+
+    @world.scheduler.job(id="job", retry=Retry(attempts=3, wait_initial=86_400, wait_max=86_400, wait_jitter=0))
+    def job(run):
+        assert node[0].engine.store.request_cancel(run.id, "cancel")
+        raise ValueError
+
+    world.start()
+    node.append(world.scheduler._host.node)
+    run_id = world.scheduler.run_now(job)
+    world.advance(seconds=2)
+    record = world.scheduler.get_run(run_id)
+    assert (record.status, record.reason, len(record.attempts)) == ("cancelled", "cancel", 1)

@@ -56,7 +56,9 @@ class _ProjectDatabase:
         made = _Opened(settings_of(self._alias), self._made())
         with self._mutex:
             is_first = self._opened is known
-            opened = self._opened = made if is_first or self._opened is None else self._opened
+            if is_first:
+                self._opened = made
+            opened = self._opened or made
         unused = known if is_first else made
         if unused is not None:
             unused.database.close()

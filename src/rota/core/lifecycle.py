@@ -132,9 +132,14 @@ def resume(job: Job, row: RunRow, now: int, holder: Holder) -> Flow:
 
 def _is_too_late(options: JobOptions, row: RunRow, now: int) -> bool:
     """Whether a tick has waited too long for its turn, or for a store that was silent about its claim."""
-    if options.max_lateness is None or row.origin != "tick" or row.attempt or row.scheduled_for is None:
+    if options.max_lateness is None or row.origin != "tick" or row.attempt:
         return False
-    return now - row.scheduled_for > (options.max_lateness + (options.jitter or 0)) * 1_000_000
+    return now - row.due > options.max_lateness * 1_000_000
+
+
+def end_unstarted(run_id: str, reason: str) -> Flow:
+    """A run that somebody has asked to stop: end it, unless it is at work or over."""
+    yield Cancel(run_id, reason)
 
 
 def attempt(job: Job, row: RunRow) -> Flow:

@@ -63,13 +63,22 @@ def due_of(trigger: Trigger, options: JobOptions, claim_id: str, tick: int) -> i
 
 
 def plan(
-    trigger: Trigger, options: JobOptions, claim_id: str, first: int, seen_at: int, now: int, *, paused: bool
+    trigger: Trigger,
+    options: JobOptions,
+    claim_id: str,
+    first: int,
+    seen_at: int,
+    now: int,
+    *,
+    paused: bool,
+    follows: bool = False,
 ) -> Plan:
-    """The plan for the due ticks from `first` on; `first` itself is due. `seen_at`: when it was first seen due."""
+    """The plan for the due ticks from `first` on; `first` itself is due. `seen_at`: when it was first seen due.
+    `follows`: an earlier tick that was first seen at the same instant has begun."""
     if not options.jitter and not paused:
         following = trigger.next_tick(first)
         if (following is None or following > now) and seen_at - first <= LATE and options.max_lateness is None:
-            return Plan(first, first, first, following, in_order=_in_order(options, first, seen_at))
+            return Plan(first, first, first, following, in_order=_in_order(options, first, seen_at, follows=follows))
 
     def due(tick: int) -> int:
         return due_of(trigger, options, claim_id, tick)
@@ -88,13 +97,17 @@ def plan(
     is_late = seen_at - due(tick) > LATE
     passed = _passed(ticks[:index], "missed", _reason(options, ticks[:index], due, now)) if index else None
     after = ticks[index + 1] if index + 1 < len(ticks) else following
-    return Plan(tick, due(tick), tick, after, passed, is_late, _in_order(options, due(tick), seen_at))
+    in_order = _in_order(options, due(tick), seen_at, follows=follows)
+    return Plan(tick, due(tick), tick, after, passed, is_late, in_order)
 
 
-def _in_order(options: JobOptions, due: int, seen_at: int) -> bool:
-    """Ticks that came due while nobody was there are not skipped for one another: none of them overlapped anything.
-    Where the newest is to replace what is at work, it does, unless all are to be caught up."""
-    return seen_at - due > BEHIND and (options.catch_up == "all" or options.overlap != "replace")
+def _in_order(options: JobOptions, due: int, seen_at: int, *, follows: bool) -> bool:
+    """Under `catch_up="all"` the ticks of an absence are all run, those of its last half minute as well. Otherwise a
+    tick is not skipped for one that came due in the same absence: on time, it might not have met it. Where the newest
+    is to replace what is at work, it does."""
+    if seen_at - due <= BEHIND:
+        return False
+    return options.catch_up == "all" or (follows and options.overlap != "replace")
 
 
 def _give_up(ticks: list[int], following: int | None, options: JobOptions, due: Callable[[int], int], now: int) -> Plan:

@@ -16,11 +16,12 @@ Decision = Literal["start", "queue", "replace", "skip", "wait"]
 def decide(options: JobOptions, live: tuple[Live, ...], *, in_order: bool) -> Decision:
     """What becomes of a due tick: `start` now; `queue` behind the live one; `replace` it; `skip`; or `wait` unclaimed.
 
-    `in_order`: the tick is one of several that are caught up one after the other, and is never skipped.
+    `in_order`: the tick is one of several that are caught up one after the other, and is not skipped; only under
+    `catch_up="all"` does it wait for a thread that does not return.
     """
     if not live or options.overlap == "allow":
         return "start"
-    if in_order:
+    if in_order and (options.catch_up == "all" or not any(run.stuck for run in live)):
         return "wait"
     if options.overlap == "replace":
         return "replace"

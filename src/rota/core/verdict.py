@@ -284,10 +284,10 @@ def _with_attempt(row: RunRow, outcome: str, error: ErrorText | None, now: int) 
     return to_text(entries, "attempts")
 
 
-def handed_back(row: RunRow, now: int) -> Swap:
-    """The swap that queues a run again which this process holds but has not started."""
+def handed_back(row: RunRow) -> Swap:
+    """The swap that queues a run again which this process holds but has not started. It is due since when it was."""
     new = row.copy()
-    new.status, new.due, new.attempt, new.reason = "queued", now, row.attempt - 1, "handed_back"
+    new.status, new.attempt, new.reason = "queued", row.attempt - 1, "handed_back"
     new.attempt_started_at = None
     if new.attempt == 0:
         new.started_at = None

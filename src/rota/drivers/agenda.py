@@ -36,11 +36,12 @@ LONGEST_PAUSE = 60_000_000
 class JobEntry:
     """A job on this node: its state in the store as last heard, and its next tick.
 
-    `seen_at`: when the tick was first seen due, `None` while it lies ahead. `retired`: no longer declared here.
+    `seen_at`: when the tick was first seen due, `None` while it lies ahead. `follows`: an earlier one that was first
+    seen at the same instant has begun. `retired`: no longer declared here.
     `is_outvoted`: another node declared another trigger.
     """
 
-    __slots__ = ("due", "is_outvoted", "job", "retired", "seen_at", "state", "tick")
+    __slots__ = ("due", "follows", "is_outvoted", "job", "retired", "seen_at", "state", "tick")
 
     def __init__(self, job: Job, state: JobState) -> None:
         self.job = job
@@ -48,6 +49,7 @@ class JobEntry:
         self.tick: int | None = None
         self.due = 0
         self.seen_at: int | None = None
+        self.follows = False
         self.retired = False
         self.is_outvoted = False
 
@@ -187,6 +189,7 @@ class Agenda:
         """Wait for `tick`; `None`: for the first after the watermark."""
         trigger, options = entry.job.trigger, entry.job.options
         entry.tick = entry.seen_at = None
+        entry.follows = False
         self._waiting.pop(entry, None)
         if trigger is None or (options.max_runs is not None and entry.state.claimed >= options.max_runs):
             self._troubles.pop(entry, None)
@@ -216,7 +219,14 @@ class Agenda:
             return None
         try:
             plan = misfire.plan(
-                trigger, options, state.job_id, entry.tick, entry.seen_at, now, paused=state.paused_at is not None
+                trigger,
+                options,
+                state.job_id,
+                entry.tick,
+                entry.seen_at,
+                now,
+                paused=state.paused_at is not None,
+                follows=entry.follows,
             )
             flow = lifecycle.tick(entry.job, trigger, state, plan, now, self._holder)
             claim = next(flow, None)
@@ -259,16 +269,18 @@ class Agenda:
             self._engine.hold_back(entry)
         elif answer.verdict == "too_early":
             self.arm(entry, None)
+        elif answer.verdict == "claimed":
+            self._go_on(entry, claiming.plan.following, has_begun=claiming.claim.start is not None)
         else:
-            self._go_on(entry, claiming.plan.following if answer.verdict == "claimed" else None)
+            self._go_on(entry, None)
 
-    def _go_on(self, entry: JobEntry, tick: int | None) -> None:
+    def _go_on(self, entry: JobEntry, tick: int | None, *, has_begun: bool = False) -> None:
         """Wait for `tick` as `arm` does; if it is due already, it keeps the instant at which the one before was first
-        seen."""
-        seen_at = entry.seen_at
+        seen, and follows it if that has begun."""
+        seen_at, follows = entry.seen_at, entry.follows or has_begun
         self.arm(entry, tick)
         if entry.tick is not None and entry.due <= self._engine.time:
-            entry.seen_at = seen_at
+            entry.seen_at, entry.follows = seen_at, follows
             self._engine.ready(entry.job.executor, entry)
 
     def note_state(self, state: JobState | None) -> None:

@@ -151,8 +151,9 @@ class Engine:
             return
         try:
             self._opening()
-        except BackendError as error:
-            if not error.unreachable and str(error) != self._refusal:
+        except Exception as error:
+            is_outage = isinstance(error, BackendError) and error.unreachable
+            if not is_outage and str(error) != self._refusal:
                 self._refusal = str(error)
                 self.teller.store_down(error)
             raise
@@ -216,12 +217,13 @@ class Engine:
         backlog.put(item, last=last, again=again)
 
     def park(self, row: RunRow) -> None:
-        """Begin a queued or waiting run when it is due, if this node knows its job."""
+        """Begin a queued or waiting run when it is due, or end it now if it was asked to stop, if this node knows its
+        job."""
         if row.job_id not in self.agenda.entries or row.id in self.services.calls:
             return
         parked = self.parked[row.id] = ParkedRun(row)
         self.read_clock()
-        if row.due <= self.time:
+        if row.due <= self.time or row.cancel_requested is not None:
             parked.come_due(row.due, self)
         else:
             self.timeline.push(row.due, parked)

@@ -73,7 +73,8 @@ class Housekeeping:
             return
         try:
             self._prune_in_time(now)
-        except Exception as error:  # noqa: BLE001  # as above, but nothing hangs on it
+        except Exception as error:  # noqa: BLE001  # as above, but nothing hangs on it: the next hour will do
+            self._next_batch = float("inf")
             engine.teller.store_trouble(error)
 
     def _look(self, now: float) -> None:
@@ -198,9 +199,10 @@ class Housekeeping:
                 engine.park(row)
 
     def load(self) -> None:
-        """Park the open runs of a store that is not polled."""
+        """Park the open runs of a store that is not polled, but for those that wait here already."""
         for row in self._engine.store.due(2**62, 1_000_000).ready:
-            self._engine.park(row)
+            if row.id not in self._engine.parked:
+                self._engine.park(row)
 
     def load_job(self, job_id: str) -> None:
         """The same for one job, which may have open runs from when it was declared before."""

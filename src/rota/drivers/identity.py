@@ -15,8 +15,16 @@ from rota.ports import Clock, NodeRow
 
 _chance = random.SystemRandom()
 _drawn = random.Random(_chance.getrandbits(128))  # noqa: S311  # fast, for ids, which are no secrets
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _drawn.seed(_chance.getrandbits(128)))
+_drawn_by = os.getpid()
+
+
+def _bits(count: int) -> int:
+    """Random bits that no other process draws, forked in whatever way: some servers call no hooks when they fork."""
+    global _drawn_by  # noqa: PLW0603  # a process changes without telling anybody
+    if os.getpid() != _drawn_by:
+        _drawn.seed(_chance.getrandbits(128))
+        _drawn_by = os.getpid()
+    return _drawn.getrandbits(count)
 
 
 def id_maker(now: Callable[[], int]) -> Callable[[], str]:
@@ -31,7 +39,7 @@ def id_maker(now: Callable[[], int]) -> Callable[[], str]:
         if at != last:
             text = f"{at & _48_BITS:012x}"
             begins, last = f"{text[:8]}-{text[8:]}-7", at
-        chance = _drawn.getrandbits(74)
+        chance = _bits(74)
         return f"{begins}{chance >> 62:03x}-{0x8000 | chance >> 48 & 0x3FFF:04x}-{chance & _48_BITS:012x}"
 
     return make

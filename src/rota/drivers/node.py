@@ -13,6 +13,7 @@ from threading import Event, RLock
 from types import SimpleNamespace
 from typing import NamedTuple
 
+from rota.core import lifecycle
 from rota.core.effects import JobState
 from rota.core.job import Job
 from rota.core.lifecycle import Holder
@@ -210,12 +211,14 @@ class Node:
         self.engine.post(self.engine.housekeeping.load)
 
     def _cancel(self, run_id: str) -> None:
-        """Stop the run if it is at work here, forget it if it was to begin here."""
+        """Stop the run if it is at work here, forget it if it was to begin here, and end it if it still is to: its
+        attempt may have ended just before the cancel was asked for."""
         engine = self.engine
         engine.attempts.stop(run_id, "cancel")
         parked = engine.parked.get(run_id)
         if parked is not None:
             engine.unpark(run_id)
+            engine.performer.start(lifecycle.end_unstarted(run_id, "cancel"))
             engine.performer.free(parked.row.job_id)
             engine.agenda.refresh_state(parked.row.job_id)
 

@@ -273,7 +273,8 @@ class Performer:
         engine, row = self._engine, swap.row
         engine.agenda.note_state(answer.state)
         if answer.verdict == "lost":
-            engine.teller.lease_lost(row)
+            if swap.token is not None:
+                engine.teller.lease_lost(row)
         else:
             engine.teller.run_swapped(swap)
             if not row.stuck and row.status in {"queued", "waiting"}:
@@ -385,7 +386,7 @@ class Performer:
 
     def _hand_back(self, row: RunRow) -> None:
         """A run that this node was given without learning of it in time: nobody has started it, so it queues again."""
-        swap = handed_back(row, self._engine.time)
+        swap = handed_back(row)
         answer = self._engine.store.swap([swap])[0]
         if answer.verdict == "swapped":
             self._engine.park(swap.row)

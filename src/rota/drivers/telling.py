@@ -199,27 +199,27 @@ class HookThread:
         self._hook = hook
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
         self._thread: Thread | None = None
+        self._is_over = False
         self._lock = Lock()
 
     def put(self, event: Event) -> None:
-        """Have the hook called with the event."""
+        """Have the hook called with the event, unless it is to end."""
         if self._queue.qsize() >= MOST_UNTOLD:
             detail = f"{MOST_UNTOLD} events wait for it"
             logger().warning("hook.dropped", kind=event.kind, hook=repr(self._hook), detail=detail)
             return
-        self._queue.put(event)
         with self._lock:
-            if self._thread is None:
-                self._thread = self._started()
+            if not self._is_over:
+                self._queue.put(event)
+                self._thread = self._thread or self._started()
 
     def end(self) -> Thread | None:
         """End once all that is queued has been told; the thread that is to be waited for."""
         with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is None:
-            return None
-        self._queue.put(None)
-        return None if thread is current_thread() else thread  # a hook may shut the scheduler down
+            self._is_over = True
+            self._queue.put(None)
+        # A hook may shut the scheduler down.
+        return None if self._thread is current_thread() else self._thread
 
     def _started(self) -> Thread | None:
         thread = Thread(target=self._run, name="rota-hook", daemon=True)
