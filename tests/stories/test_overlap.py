@@ -81,6 +81,13 @@ def test_after_a_short_outage_overlap_decides_about_ticks_behind_a_run_from_befo
     scheduler.shutdown(0)
 
 
+def test_a_queued_tick_that_is_missed_gives_its_turn_to_the_next(world):
+    world.scheduler.interval(minutes=1, overlap="queue", max_lateness=60, max_runs=5)(sleeper(150))
+    world.start()
+    world.advance(minutes=15)
+    assert [status for _, status in world.told("job")] == [*["succeeded", "missed", "skipped"] * 2, "succeeded"]
+
+
 def test_allow_lets_runs_overlap(world):
     seen = []
     world.scheduler.interval(minutes=1, overlap="allow", max_runs=3)(sleeper(150, seen))

@@ -103,8 +103,9 @@ class Performer:
             self.send(flow, BeginAnswer("busy"))
         elif isinstance(effect, Begin):
             self.begins.append(Beginning(parked, flow, effect))
-        else:
+        else:  # it ends without another attempt
             self.take(flow, effect)
+            self.settled(parked.row.id)
 
     def start(self, flow: Flow) -> None:
         """Run a flow from its beginning."""
