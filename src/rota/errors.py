@@ -5,7 +5,7 @@
     Exception
     ├── RotaError
     │   ├── ConfigurationError (also ValueError)   a definition, an option or a type is wrong
-    │   │   ├── ArgumentsError (also TypeError)    the options args and kwargs: not JSON
+    │   │   ├── ArgumentsError (also TypeError)    arguments a job cannot be given
     │   │   ├── CronSyntaxError                    .expression .field .position .length .reason
     │   │   ├── RRuleSyntaxError
     │   │   ├── UnknownTimeZoneError               .key .suggestion
@@ -49,7 +49,7 @@ class ConfigurationError(RotaError, ValueError):
 
 
 class ArgumentsError(ConfigurationError, TypeError):
-    """The options ``args`` and ``kwargs`` of a job: no list and dict, or not JSON."""
+    """Arguments for a job that are no list and dict, or not JSON, or that its function cannot be called with."""
 
 
 class CronSyntaxError(ConfigurationError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
 from typing import Final, NamedTuple, Union, get_args, get_origin
 
-from rota.errors import ConfigurationError
+from rota.errors import ArgumentsError
 
 NOT_AWAITED: Final = "a plain function returned a coroutine, which nobody awaits: write `async def`"
 """What is the matter with a job that nobody could tell to be a coroutine function."""
@@ -54,11 +54,11 @@ def shape_of(func: Callable[..., object]) -> CallShape:
 def check_arguments(
     func: Callable[..., object], shape: CallShape, args: Sequence[object], kwargs: Mapping[str, object], where: str
 ) -> None:
-    """Raise `ConfigurationError` where `func` cannot be called with these arguments."""
+    """Raise `ArgumentsError` where `func` cannot be called with these arguments."""
     if shape.is_simple and not args and not kwargs:
         return
     if shape.run_name is not None and shape.run_name in kwargs:
-        raise ConfigurationError(f"{where}: kwargs gives {shape.run_name!r}, which is the parameter that takes the run")
+        raise ArgumentsError(f"{where}: kwargs gives {shape.run_name!r}, which is the parameter that takes the run")
     try:
         signature = inspect.signature(func)
     except (TypeError, ValueError):
@@ -67,7 +67,7 @@ def check_arguments(
     try:
         signature.bind(*positional, **named)
     except TypeError as error:
-        raise ConfigurationError(
+        raise ArgumentsError(
             f"{where}: {getattr(func, '__qualname__', func)}{signature} cannot be called with the arguments given:"
             f" {error}; pass them with args=[…] and kwargs={{…}}"
         ) from None

@@ -108,7 +108,7 @@ def _by_row(facts: Facts, row: RunRow, shown: str) -> Explanation:
         return _say(facts, "cancelled", f"The run of {shown} was cancelled.", evidence, "")
     if row.status in ("skipped", "missed"):
         return _passed_over(facts, row, shown, evidence)
-    return _say(facts, "ran", f"It ran for {shown} and {_ending(row)}.", evidence, _after_failure(row))
+    return _say(facts, "ran", f"It ran for {shown} and {_ending(row)}.", evidence, _after_failure(facts, row))
 
 
 def _awaited(facts: Facts, row: RunRow) -> str:
@@ -271,8 +271,13 @@ def _ending(row: RunRow) -> str:
     return {"timed_out": "timed out", "lost": "was lost with its process"}.get(row.status, row.status)
 
 
-def _after_failure(row: RunRow) -> str:
-    return "replay() gives it fresh attempts." if row.status in DEAD_LETTERS else ""
+def _after_failure(facts: Facts, row: RunRow) -> str:
+    if row.status not in DEAD_LETTERS:
+        return ""
+    covered = None if facts.state is None or row.origin == "backfill" else facts.state.covered_until
+    if covered is not None and row.window_start is not None and covered > row.window_start:
+        return "Later runs have covered its window since; replay(force=True) does that work again."
+    return "replay() gives it fresh attempts."
 
 
 def _say(facts: Facts, reason: str, verdict: str, evidence: Sequence[str], hint: str) -> Explanation:
