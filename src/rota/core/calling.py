@@ -20,12 +20,14 @@ _RUN_CLASSES = frozenset({"Run", "AsyncRun"})
 
 
 class CallShape(NamedTuple):
-    """`run_name`: the parameter that takes the run, at `run_index` among the positional ones (`None`: by name only)."""
+    """`run_name`: the parameter that takes the run, at `run_index` among the positional ones (`None`: by name only).
+    `is_generator`: calling it does nothing."""
 
     is_async: bool
     run_name: str | None
     run_index: int | None
     is_simple: bool
+    is_generator: bool = False
 
     def arguments(
         self, args: Sequence[object], kwargs: Mapping[str, object], run: object
@@ -74,6 +76,8 @@ def check_arguments(
 
 
 def _inspect(func: Callable[..., object]) -> CallShape:
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        return CallShape(False, None, None, is_simple=False, is_generator=True)
     is_async = is_coroutine_function(func)
     code = getattr(func, "__code__", None)
     if code is not None and code.co_argcount + code.co_kwonlyargcount == 0 and "__wrapped__" not in vars(func):

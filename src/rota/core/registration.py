@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from inspect import isasyncgenfunction, isgeneratorfunction
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
@@ -64,7 +63,7 @@ def declared(
         raise ConfigurationError(f"a job needs a function (or 'package.module:name'), not {func!r}")
     if trigger is not None and not isinstance(trigger, Trigger):
         raise ConfigurationError(f"a trigger is expected, such as {as_trigger(trigger)}, not {trigger!r}")
-    if isgeneratorfunction(func) or isasyncgenfunction(func):
+    if shape_of(func).is_generator:
         raise ConfigurationError(f"{place_of(func)}: a generator function does nothing when called; write no yield")
     return Declared(job_id_of(func, id), func, trigger, given or NOTHING)
 
