@@ -109,10 +109,16 @@ class Year(NamedTuple):
 
 
 _years: dict[int, Year] = {}
+_asked_last = Year(0, 0, SHAPES[0])
+"""Most days asked for are of one year."""
 
 
 def year_of(day: int) -> Year | None:
     """The year that holds the day, counted from 1970-01-01; ``None`` outside the years 1 to 9999."""
+    global _asked_last  # noqa: PLW0603  # a memo, replaced whole: safe in threads
+    last = _asked_last
+    if last[0] <= day < last[1]:
+        return last
     if not FIRST_DAY <= day <= LAST_DAY:
         return None
     number = date.fromordinal(day + EPOCH_ORDINAL).year
@@ -123,4 +129,5 @@ def year_of(day: int) -> Year | None:
         start = date(number, 1, 1).toordinal() - EPOCH_ORDINAL
         leap = number % 4 == 0 and (number % 100 != 0 or number % 400 == 0)
         found = _years[number] = Year(start, start + 365 + leap, SHAPES[(start + 4) % 7 + 7 * leap])
+    _asked_last = found
     return found
