@@ -81,11 +81,11 @@ def test_calls_that_come_back_are_tried_again_after_a_second_one_at_a_time(sched
 
 def test_it_is_said_once_and_health_tells_until_it_is_over(scheduler, clock, executor, caplog):
     scheduler.run_now("job")
-    for _ in range(3):
+    for number in range(3):
         scheduler.run_due()
         assert scheduler.health().without_threads == ("mine",)
+        assert caplog.text.count("executor.no_thread") == (1 if number else 0)  # at first the interpreter may be ending
         clock.move(1_000_000)
-    assert caplog.text.count("executor.no_thread") == 1
     assert "there are too many" in caplog.text
     executor.has_threads = True
     scheduler.run_due()

@@ -5,7 +5,8 @@ Laws:
 * What an executor raises is told, and is the trouble of its own calls: those it does not take up fail by its error, one
   it cannot stop is not stopped by force, and one that cannot say how much it takes is given a call at a time.
 * One for which no thread can be started hands its calls back, and they are due at once. It is given nothing for a
-  while, and then a single call, to see.
+  while, and then a single call, to see. It is told of when that fails as well: an interpreter that is ending starts no
+  threads either, and ends quietly.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class GuardedExecutors:
         self._teller = teller
         self._monotonic = monotonic
         self._try_at: dict[str, float] = {}
+        self._told_of: set[str] = set()
 
     @property
     def without_threads(self) -> tuple[str, ...]:
@@ -64,11 +66,13 @@ class GuardedExecutors:
         last = calls[-1].outcome  # where one has no thread, those behind it have none either
         if last is not None and isinstance(last.error, NoThread):
             self._note_no_thread(name, last.error)
-        elif self._try_at and self._try_at.pop(name, None) is not None:
+        elif self._try_at and self._try_at.pop(name, None) is not None and name in self._told_of:
+            self._told_of.discard(name)
             self._teller.threads_back(name)
 
     def _note_no_thread(self, name: str, error: NoThread) -> None:
-        if name not in self._try_at:
+        if name in self._try_at and name not in self._told_of:
+            self._told_of.add(name)
             self._teller.no_threads(name, "; ".join(error.__notes__))
         self._try_at[name] = self._monotonic() + TRY_AGAIN
 
