@@ -3,6 +3,9 @@
 import json
 import os
 import random
+from itertools import count
+from threading import Thread
+from uuid import RFC_4122, UUID
 
 from rota.drivers import identity
 from rota.drivers.identity import id_maker, new_token, token_maker
@@ -49,3 +52,25 @@ def test_a_child_whose_server_called_no_hooks_makes_other_ids_too(monkeypatch):
     identity._drawn.setstate(state)
     monkeypatch.setattr(identity.os, "getpid", lambda: -1)
     assert make() != parents
+
+
+def test_ids_of_one_moment_differ_and_grow_and_are_well_formed():
+    make = id_maker(lambda: 1_700_000_000_000_000)
+    ids = [make() for _ in range(10_000)]
+    assert len(set(ids)) == len(ids)
+    assert ids[:4096] == sorted(ids[:4096])
+    assert {UUID(one).version for one in ids} == {7}
+    assert {UUID(one).variant for one in ids} == {RFC_4122}
+    assert {UUID(one).int >> 80 for one in ids} == {1_700_000_000_000}
+
+
+def test_threads_that_make_ids_at_the_same_moment_make_different_ones():
+    moments = count(1_700_000_000_000_000, 7)
+    make = id_maker(lambda: next(moments))
+    made: list[list[str]] = [[] for _ in range(4)]
+    threads = [Thread(target=lambda ids=ids: ids.extend(make() for _ in range(20_000))) for ids in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({one for ids in made for one in ids}) == 80_000

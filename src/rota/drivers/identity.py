@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
+from typing import NamedTuple
 
 from rota.ports import Clock, NodeRow
 
@@ -27,20 +28,36 @@ def _bits(count: int) -> int:
     return _drawn.getrandbits(count)
 
 
-def id_maker(now: Callable[[], int]) -> Callable[[], str]:
-    """Makes UUIDs of version 7 (RFC 9562): they begin with the millisecond, so that a store appends them to its
-    index."""
+class _Batch(NamedTuple):
+    """Ids of one process and one millisecond: they differ in a number of 12 bits between what they begin and end
+    with."""
 
-    last, begins = -1, ""
+    millisecond: int
+    process: int
+    begins: str
+    numbers: Iterator[int]
+    ends: str
+
+
+def _new_batch(millisecond: int, process: int) -> _Batch:
+    time, chance = f"{millisecond & _48_BITS:012x}", _bits(62)
+    ends = f"-{0x8000 | chance >> 48:04x}-{chance & _48_BITS:012x}"
+    return _Batch(millisecond, process, f"{time[:8]}-{time[8:]}-7", count(), ends)
+
+
+def id_maker(now: Callable[[], int]) -> Callable[[], str]:
+    """Makes UUIDs of version 7 (RFC 9562): they begin with the millisecond, so that a store appends them to its index;
+    a counter follows (its method 1), then 62 random bits, drawn for each millisecond. Safe in threads."""
+    batch = _new_batch(-1, -1)
 
     def make() -> str:
-        nonlocal last, begins
-        at = now() // 1000
-        if at != last:
-            text = f"{at & _48_BITS:012x}"
-            begins, last = f"{text[:8]}-{text[8:]}-7", at
-        chance = _bits(74)
-        return f"{begins}{chance >> 62:03x}-{0x8000 | chance >> 48 & 0x3FFF:04x}-{chance & _48_BITS:012x}"
+        nonlocal batch  # replaced whole: a thread never sees half of one
+        mine, millisecond, process = batch, now() // 1000, os.getpid()
+        number = next(mine.numbers)
+        if mine.millisecond != millisecond or mine.process != process or number > _12_BITS:
+            batch = mine = _new_batch(millisecond, process)
+            number = next(mine.numbers)
+        return f"{mine.begins}{number:03x}{mine.ends}"
 
     return make
 
@@ -62,6 +79,7 @@ def uuid_text(bits: int) -> str:
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
 
+_12_BITS = 2**12 - 1
 _48_BITS = 2**48 - 1
 _VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
