@@ -151,9 +151,9 @@ class MemoryStore:
             if start is not None and row.id == start.run_id and not self._is_busy(row, job, start):
                 rules.begin(row, job, start, moment.now)
                 begun = row
-                self._runs.insert(row, moment.boot + start.ttl)
+                self._runs.insert(row, job, moment.boot + start.ttl)
             else:
-                self._runs.insert(row)
+                self._runs.insert(row, job)
         return begun
 
     def add(self, rows: Sequence[RunRow]) -> Sequence[RunRow]:
@@ -163,7 +163,7 @@ class MemoryStore:
     def _add(self, row: RunRow) -> RunRow:
         kept = self._runs.known(row)
         if kept is None:
-            self._runs.insert(row)
+            self._runs.insert(row, self._runs.job(row.job_id))
         return kept or row
 
     def begin(self, asks: Sequence[Begin]) -> Sequence[BeginAnswer]:
@@ -190,7 +190,7 @@ class MemoryStore:
 
     def _is_busy(self, row: RunRow, job: MemoryJob, ask: Begin) -> bool:
         in_lane = self._runs.lanes.get(row.lane, 0) if row.lane is not None else 0
-        return rules.is_busy(row, job, ask, self._runs.working.get(row.job_id, 0), in_lane)
+        return rules.is_busy(row, job, ask, job.at_work, in_lane)
 
     def swap(self, swaps: Sequence[Swap]) -> Sequence[SwapAnswer]:
         with self._mutex:

@@ -18,14 +18,15 @@ from rota.core.run import OPEN, RunRow
 class MemoryJob(JobFacts):
     """A job with the ids of its runs, and the ended ones by status and time of their end.
 
-    `declared`: a node has declared it; until then it only has runs.
+    `declared`: a node has declared it; until then it only has runs. `at_work`: how many of them are.
     """
 
-    __slots__ = ("declared", "ended", "run_ids")
+    __slots__ = ("at_work", "declared", "ended", "run_ids")
 
     def __init__(self, job_id: str) -> None:
         super().__init__(job_id, "", 0, 0)
         self.declared = False
+        self.at_work = 0
         self.run_ids = _NO_RUNS
         self.ended = _NONE_ENDED
 
@@ -53,7 +54,6 @@ class MemoryRuns:
         self.rows: dict[str, RunRow] = {}
         self.jobs: dict[str, MemoryJob] = {}
         self.leases: dict[str, float] = {}
-        self.working: dict[str, int] = {}
         self.lanes: dict[str, int] = {}
         self._keys: dict[tuple[str, str], str] = {}
         self._queue = DueQueue()
@@ -75,9 +75,8 @@ class MemoryRuns:
             kept = self.rows.get(self._keys.get((row.job_id, row.key), ""))
         return kept
 
-    def insert(self, row: RunRow, leased_until: float = 0.0) -> None:
-        """Keep a new row; one that is at work is leased."""
-        job = self.job(row.job_id)
+    def insert(self, row: RunRow, job: MemoryJob, leased_until: float = 0.0) -> None:
+        """Keep a new row of a job; one that is at work is leased."""
         self.rows[row.id] = row
         if job.run_ids is _NO_RUNS:
             job.run_ids = {}
@@ -89,14 +88,14 @@ class MemoryRuns:
     def replace(self, old: RunRow, new: RunRow, leased_until: float) -> None:
         """Put `new` in the place of `old`."""
         job = self.jobs[old.job_id]
-        self._leave(old)
+        self._leave(old, job)
         self.rows[new.id] = new
         self._enter(new, job, leased_until)
 
     def remove(self, row: RunRow) -> None:
         """Forget a row."""
         job = self.jobs[row.job_id]
-        self._leave(row)
+        self._leave(row, job)
         job.live.pop(row.id, None)
         del self.rows[row.id]
         del job.run_ids[row.id]
@@ -185,7 +184,7 @@ class MemoryRuns:
     def _enter(self, row: RunRow, job: MemoryJob, leased_until: float) -> None:
         job.note(row)
         if row.stuck or row.status == "running":
-            self.working[row.job_id] = self.working.get(row.job_id, 0) + 1
+            job.at_work += 1
             self.extend(row.id, leased_until)
             if row.lane is not None:
                 self.lanes[row.lane] = self.lanes.get(row.lane, 0) + 1
@@ -194,23 +193,22 @@ class MemoryRuns:
         if row.status not in OPEN and not row.stuck and job.note_end(row):
             heappush(self._first_ends.setdefault(row.status, []), (_end_of(row), job.job_id))
 
-    def _leave(self, row: RunRow) -> None:
+    def _leave(self, row: RunRow, job: MemoryJob) -> None:
         if row.stuck or row.status == "running":
-            _count_down(self.working, row.job_id)
+            job.at_work -= 1
             self.leases.pop(row.id, None)
             if row.lane is not None:
-                _count_down(self.lanes, row.lane)
+                self._leave_lane(row.lane)
         elif row.status in IN_QUEUE:
             self._queue_of(row).remove(row.job_id, row.id)
 
-
-def _count_down(counts: dict[str, int], name: str) -> None:
-    """One less; names that count nothing are not kept."""
-    left = counts[name] - 1
-    if left:
-        counts[name] = left
-    else:
-        del counts[name]
+    def _leave_lane(self, lane: str) -> None:
+        """One less; lanes in which nothing is at work are not kept."""
+        left = self.lanes[lane] - 1
+        if left:
+            self.lanes[lane] = left
+        else:
+            del self.lanes[lane]
 
 
 def _end_of(row: RunRow) -> int:

@@ -96,8 +96,5 @@ def known_state_of(job_id: str, facts: Sequence[Any]) -> JobState | None:
 
 
 def _live_of(facts: Sequence[Any]) -> tuple[Live, ...]:
-    if len(facts) == 4:
-        return (Live(facts[0], facts[2], facts[3]),)
-    return tuple(
-        Live(run_id, status, stuck) for run_id, status, stuck in zip(facts[::4], facts[2::4], facts[3::4], strict=True)
-    )
+    run_ids, ticks, statuses, stuck = (facts[column::4] for column in range(4))
+    return tuple(map(Live, run_ids, statuses, stuck, ticks))

@@ -21,7 +21,7 @@ RARE: frozenset[str] = frozenset({"failed", "timed_out", "lost", "cancelled", "s
 QUEUED_EARLY = 86_400_000_000
 """By how many microseconds a run may have been queued before its tick, had a clock been wrong."""
 
-_NONE_LIVE: dict[str, tuple[int, Live]] = {}
+_NONE_LIVE: dict[str, Live] = {}
 """Shared by all jobs that have had no live run yet, and never written to: a million jobs need no dict of their own."""
 
 
@@ -37,8 +37,8 @@ class RunStanding(NamedTuple):
 
 
 class JobFacts:
-    """What a store knows of one job, open to change; `JobState` is its picture. `live` maps the ids of the live tick
-    runs to their tick and picture, oldest tick first."""
+    """What a store knows of one job, open to change; `JobState` is its picture. `live` has the live tick runs by id,
+    oldest tick first."""
 
     __slots__ = (
         "claimed",
@@ -77,7 +77,7 @@ class JobFacts:
         self.streak = streak
         self.paused_at = paused_at
         self.pause_reason = pause_reason
-        self.live: dict[str, tuple[int, Live]] = _NONE_LIVE
+        self.live: dict[str, Live] = _NONE_LIVE
 
     def state(self) -> JobState:
         """The picture of it as it stands."""
@@ -92,7 +92,7 @@ class JobFacts:
             self.streak,
             self.paused_at,
             self.pause_reason,
-            tuple([live for _, live in self.live.values()]) if self.live else (),
+            tuple(self.live.values()) if self.live else (),
         )
 
     def note(self, row: RunRow) -> None:
@@ -104,25 +104,29 @@ class JobFacts:
             if live.pop(row.id, None) is not None and not live:
                 self.live = _NONE_LIVE
             return
-        tick = row.scheduled_for or 0
+        one = Live(row.id, row.status, row.stuck, row.scheduled_for or 0)
         if live is _NONE_LIVE:
-            self.live = {row.id: (tick, Live(row.id, row.status, row.stuck))}
+            self.live = {row.id: one}
             return
-        in_order = not live or row.id in live or next(reversed(live.values()))[0] <= tick
-        live[row.id] = (tick, Live(row.id, row.status, row.stuck))
+        in_order = not live or row.id in live or next(reversed(live.values())).tick <= one.tick
+        live[row.id] = one
         if not in_order:
-            self.live = dict(sorted(live.items(), key=lambda item: item[1][0]))
+            self.live = {run.run_id: run for run in sorted(live.values(), key=_tick_of)}
 
-    def note_loaded(self, tick: int, live: Live) -> None:
+    def note_loaded(self, live: Live) -> None:
         """Take up a live tick run as it is kept; called in the order of their ticks."""
         if self.live is _NONE_LIVE:
             self.live = {}
-        self.live[live.run_id] = (tick, live)
+        self.live[live.run_id] = live
 
     def copy_from(self, other: JobFacts) -> None:
         """Go on where `other` stands, under the own id: all but the runs."""
         for name in _CARRIED_OVER:
             setattr(self, name, getattr(other, name))
+
+
+def _tick_of(live: Live) -> int:
+    return live.tick
 
 
 _CARRIED_OVER = tuple(name for name in JobFacts.__slots__ if name not in {"job_id", "live"})
@@ -217,8 +221,8 @@ def is_busy(row: RunRow, facts: JobFacts, ask: Begin, working: int, in_lane: int
         return True
     if not ask.after_ticks or not facts.live or row.scheduled_for is None:
         return False
-    others = [(tick, live) for run_id, (tick, live) in facts.live.items() if run_id != row.id]
-    return any(tick < row.scheduled_for or live.stuck or live.status == "running" for tick, live in others)
+    others = [live for live in facts.live.values() if live.run_id != row.id]
+    return any(live.tick < row.scheduled_for or live.stuck or live.status == "running" for live in others)
 
 
 def begin(row: RunRow, facts: JobFacts, ask: Begin, now: int) -> None:

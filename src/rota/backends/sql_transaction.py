@@ -102,7 +102,7 @@ class SQLTransaction:
         for now, job_id, run_id, tick, status, stuck in live:
             self._note(now)
             if job_id in known:
-                known[job_id].note_loaded(tick or 0, Live(run_id, status, stuck))
+                known[job_id].note_loaded(Live(run_id, status, stuck, tick or 0))
         return known
 
     def _jobs_and_live(self, ids: Sequence[str]) -> Sequence[Sequence[Any]]:

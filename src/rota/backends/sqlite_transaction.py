@@ -57,7 +57,7 @@ class SQLiteTransaction:
         known = {columns[0]: JobFacts(*columns) for columns in self._all(sql.JOBS, listed)}
         for job_id, run_id, tick, status, stuck in self._all(sql.LIVE, listed):
             if job_id in known:
-                known[job_id].note_loaded(tick or 0, Live(run_id, status, stuck == 1))
+                known[job_id].note_loaded(Live(run_id, status, stuck == 1, tick or 0))
         return known
 
     def move_jobs(self, jobs: Collection[JobFacts]) -> None:

@@ -20,11 +20,12 @@ class JobSeen(NamedTuple):
 
 
 class Live(NamedTuple):
-    """A run of a job that a tick made and that is still in the way of the next (`RunRow.is_live_tick`)."""
+    """A run of a job that `tick` made and that is still in the way of the next (`RunRow.is_live_tick`)."""
 
     run_id: str
     status: str
     stuck: bool
+    tick: int = 0
 
 
 class JobState(NamedTuple):
