@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pkgutil import resolve_name
@@ -26,7 +25,6 @@ from rota.core.registration import (
 )
 from rota.drivers.configuration import Configuration, leaving_time, notes_given, refuse_coroutine_hook
 from rota.errors import ConfigurationError, StateError
-from rota.executors.choose import choose_executor
 from rota.peer_words import METHOD_WORDS, SCHEDULER_WORDS
 from rota.spelling import corrects_methods, corrects_names, refuse_unknown
 from rota.triggers.base import Trigger, from_micros, to_micros
@@ -144,7 +142,8 @@ class Scheduler(Declaring):
         **options: Unpack[Options],
     ) -> Job:
         """Declare a job without a decorator; `func` may be `"package.module:name"`. `replace`: whatever had that id."""
-        refuse_unknown(options, ("trigger", "replace", "id", *OPTION_NAMES), "job options")
+        if options:
+            refuse_unknown(options, ("trigger", "replace", "id", *OPTION_NAMES), "job options")
         entry = declared(_resolved(func), trigger, id, options)
         return self._register(entry, replace=replace)
 
@@ -152,7 +151,14 @@ class Scheduler(Declaring):
         """Take in the declarations of a `Jobs`: all of them or, where one is refused, none."""
         if not isinstance(jobs, Jobs):
             raise ConfigurationError(f"include: a Jobs is expected, not {jobs!r}")
-        self._register_all(jobs.declarations, replace=False)
+        with self._mutex:
+            together, earlier_ids = dict(self._jobs), set(self._earlier_ids)
+            new = {entry.id: self._admit(entry, together, earlier_ids, replace=False) for entry in jobs.declarations}
+            self._jobs.update(together)
+            self._earlier_ids |= earlier_ids
+        if self._hosted is not None:
+            for job in new.values():
+                self._hosted.declare(job)
 
     def remove(self, job: JobLike) -> None:
         """Forget the declaration here, while running too. What the store knows of the job stays."""
@@ -428,34 +434,26 @@ class Scheduler(Declaring):
         self._register(entry, replace=False)
 
     def _register(self, entry: Declared, *, replace: bool) -> Job:
-        return self._register_all((entry,), replace=replace)[0]
-
-    def _register_all(self, entries: Sequence[Declared], *, replace: bool) -> list[Job]:
-        """Declare all of them or, where one is refused, none."""
-        new: dict[str, Job] = {}
-        earlier_ids: set[str] = set()
         with self._mutex:
-            for entry in entries:
-                job = self._build(entry, self._configuration)
-                old = new.get(job.id, self._jobs.get(job.id))
-                if old is not None and not replace:
-                    refuse_clash(job, old)
-                if job.options.renamed_from is not None or job.id in self._earlier_ids or job.id in earlier_ids:
-                    refuse_shared_claims(job, ChainMap(new, self._jobs).values())
-                    earlier_ids.add(job.claim_id)
-                new[job.id] = job
-            self._jobs.update(new)
-            self._earlier_ids |= earlier_ids
+            job = self._admit(entry, self._jobs, self._earlier_ids, replace=replace)
         if self._hosted is not None:
-            for job in new.values():
-                self._hosted.declare(job)
-        return list(new.values())
+            self._hosted.declare(job)
+        return job
+
+    def _admit(self, entry: Declared, jobs: dict[str, Job], earlier_ids: set[str], *, replace: bool) -> Job:
+        """Put the job of a declaration among `jobs`. Where it is refused, they are as they were."""
+        job = self._build(entry, self._configuration)
+        old = jobs.get(job.id)
+        if old is not None and not replace:
+            refuse_clash(job, old)
+        if job.options.renamed_from is not None or job.id in earlier_ids:
+            refuse_shared_claims(job, jobs.values())
+            earlier_ids.add(job.claim_id)
+        jobs[job.id] = job
+        return job
 
     def _build(self, entry: Declared, configuration: Configuration) -> Job:
-        def choose(func: Callable[..., object], option: str | None, where: str) -> str:
-            return choose_executor(func, option, tuple(configuration.executors), where)
-
-        return build(entry, configuration.defaults, configuration.tz, choose, self)
+        return build(entry, configuration.defaults, configuration.tz, configuration.executor_of, self)
 
     def _job(self, job: JobLike) -> Job:
         if isinstance(job, str):

@@ -20,6 +20,7 @@ from rota.core.options import LONGEST_SPAN, OPTION_NAMES, Retention, check_reten
 from rota.drivers.opening import LocksSpec, StoreSpec, has_all_of, settled_locks, settled_store
 from rota.drivers.settings import Settings
 from rota.errors import ConfigurationError
+from rota.executors.choose import choose_executor
 from rota.peer_words import SCHEDULER_WORDS
 from rota.spelling import refuse_unknown
 from rota.triggers.zones import zone, zone_hint
@@ -126,6 +127,10 @@ class Configuration:
     def executors(self) -> Mapping[str, Executor]:
         """Executors by the names that jobs ask for."""
         return cast("Mapping[str, Executor]", self["executors"] or {})
+
+    def executor_of(self, func: Callable[..., object], option: str | None, where: str) -> str:
+        """The name of the executor that calls a job's function; `where` names the job in errors."""
+        return choose_executor(func, option, self.executors, where)
 
     @property
     def hooks(self) -> tuple[Hook, ...]:
