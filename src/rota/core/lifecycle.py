@@ -188,10 +188,10 @@ def _join_window(job: Job, row: RunRow, state: JobState | None) -> Generator[Eff
     """Start the window of a run where the last succeeded one has ended, as the store has it now: no gap, no double.
 
     It may have ended while the run waited, or on another node, since the run was planned."""
-    if state is None or state.covered_until is None or row.window_end is None or not _joins(job, row):
+    if state is None or state.covered_until is None or row.window_end is None:
         return row
     start = min(state.covered_until, row.window_end)
-    if start == row.window_start:
+    if start == row.window_start or not _joins(job, row):
         return row
     joined = row.copy()
     joined.window_start = start

@@ -110,16 +110,20 @@ class Agenda:
     def declare(self, jobs: Sequence[Job]) -> None:
         """Make jobs known to the store and arm their ticks; one that is known here already is replaced."""
         for start in range(0, len(jobs), SYNC_BATCH):
-            told = [(job, self._to_declare(job)) for job in jobs[start : start + SYNC_BATCH]]
-            batch = [(job, seen) for job, seen in told if seen is not None]
-            states = self._engine.store.sync_jobs([seen for _, seen in batch])
-            for (job, _), state in zip(batch, states, strict=True):
+            batch: list[Job] = []
+            seen: list[JobSeen] = []
+            for job in jobs[start : start + SYNC_BATCH]:
+                told = self._to_declare(job)
+                if told is not None:
+                    batch.append(job)
+                    seen.append(told)
+            for job, state in zip(batch, self._engine.store.sync_jobs(seen), strict=True):
                 self._adopt(job, state)
 
     def _to_declare(self, job: Job) -> JobSeen | None:
         """The job as the store is told of it; `None`: its trigger raised, and the job does not run here."""
         try:
-            return _seen(job)
+            return JobSeen(job.id, job.signature, job.options.renamed_from)
         except Exception as error:  # noqa: BLE001  # a trigger may be the user's code
             kind = type(error).__name__
             self._engine.warn(
@@ -190,7 +194,8 @@ class Agenda:
         trigger, options = entry.job.trigger, entry.job.options
         entry.tick = entry.seen_at = None
         entry.follows = False
-        self._waiting.pop(entry, None)
+        if self._waiting:
+            self._waiting.pop(entry, None)
         if trigger is None or (options.max_runs is not None and entry.state.claimed >= options.max_runs):
             self._troubles.pop(entry, None)
             return
@@ -203,7 +208,7 @@ class Agenda:
             return
         if tick is not None:
             entry.tick, entry.due = tick, due
-            self._engine.arm(due, entry)
+            self._engine.timeline.push(due, entry)
         if self._troubles and (tick is None or due > self._engine.time):
             self._troubles.pop(entry, None)
 
@@ -265,14 +270,14 @@ class Agenda:
         """Move the entry on as the answer says."""
         entry = claiming.entry
         self._note(entry, answer.state)
-        if answer.verdict == "unsettled":
-            self._engine.hold_back(entry)
+        if answer.verdict == "claimed":
+            self._go_on(entry, claiming.plan.following, has_begun=claiming.claim.start is not None)
+        elif answer.verdict == "taken":
+            self._go_on(entry, None)
         elif answer.verdict == "too_early":
             self.arm(entry, None)
-        elif answer.verdict == "claimed":
-            self._go_on(entry, claiming.plan.following, has_begun=claiming.claim.start is not None)
         else:
-            self._go_on(entry, None)
+            self._engine.hold_back(entry)
 
     def _go_on(self, entry: JobEntry, tick: int | None, *, has_begun: bool = False) -> None:
         """Wait for `tick` as `arm` does; if it is due already, it keeps the instant at which the one before was first
@@ -291,7 +296,7 @@ class Agenda:
         if entry is None:
             return
         self._note(entry, state)
-        if entry in self._waiting and not state.live:
+        if self._waiting and entry in self._waiting and not state.live:
             self._waiting.pop(entry, None)
             self._engine.ready(entry.job.executor, entry)
 
@@ -324,17 +329,21 @@ class Agenda:
         self.refresh(list(self._waiting))
 
     def _adopt(self, job: Job, state: JobState) -> None:
-        before = self.entries.get(job.claim_id)
-        self.forget(job.claim_id)
-        entry = self.entries[job.claim_id] = JobEntry(job, state)
-        self._record_past_once(entry, before)
+        claim_id = job.claim_id
+        before = self.entries.get(claim_id)
+        if before is not None:
+            self.forget(claim_id)
+        entry = self.entries[claim_id] = JobEntry(job, state)
+        if isinstance(job.trigger, Once):
+            self._record_past_once(entry, job.trigger, before)
         self.arm(entry, None)
-        self._warn_of_no_tick(entry)
+        if entry.tick is None:
+            self._warn_of_no_tick(entry)
 
     def _warn_of_no_tick(self, entry: JobEntry) -> None:
-        """A job that has a trigger, has never run by it and never will: its end is past, most likely by mistake."""
+        """Of a job that has a trigger, has never run by it and never will: its end is past, most likely by mistake."""
         job, state = entry.job, entry.state
-        is_over = job.trigger is not None and entry.tick is None and entry not in self._troubles and not state.claimed
+        is_over = job.trigger is not None and entry not in self._troubles and not state.claimed
         if is_over and not isinstance(job.trigger, Once):
             self._engine.warn(
                 "trigger.over",
@@ -342,11 +351,11 @@ class Agenda:
                 job_id=job.id,
             )
 
-    def _record_past_once(self, entry: JobEntry, before: JobEntry | None) -> None:
+    def _record_past_once(self, entry: JobEntry, trigger: Once, before: JobEntry | None) -> None:
         """A one-off instant that is past when the store first sees the job, or its present trigger, is recorded as
         missed. `before`: the job as it was declared here until now."""
         job, state = entry.job, entry.state
-        tick = job.trigger.previous_tick(state.watermark + 1) if isinstance(job.trigger, Once) else None
+        tick = trigger.previous_tick(state.watermark + 1)
         if tick is None or not self._was_passed_over(entry, before, tick):
             return
         if self._engine.store.runs_of_ticks(state.job_id, tick, tick):
@@ -373,7 +382,3 @@ class Agenda:
             return True
         keep_from = kept_from(self._engine.settings, entry.job.options.retention, self._engine.time)
         return state.first_seen < state.watermark and (keep_from or tick) <= tick < state.watermark
-
-
-def _seen(job: Job) -> JobSeen:
-    return JobSeen(job.id, job.signature, job.options.renamed_from)

@@ -254,7 +254,8 @@ class Attempts:
     def _let_go(self, call: AttemptCall) -> None:
         if self._calls.get(call.row.id) is call:
             del self._calls[call.row.id]
-        self._note_idle()
+        if self._idle is not None:
+            self._note_idle()
 
     def _note_idle(self) -> None:
         if self._idle is not None and all(call.stuck for call in self._calls.values()):
@@ -273,7 +274,7 @@ def _go_on() -> None:
 
 def _due(job: Job, row: RunRow) -> int:
     """When the run was due: a tick's first attempt, whatever its retries; of other runs this attempt."""
-    if row.scheduled_for is None or job.trigger is None or row.origin != "tick":
+    if row.attempt == 1 or row.scheduled_for is None or job.trigger is None or row.origin != "tick":
         return row.due
     try:
         return due_of(job.trigger, job.options, row.job_id, row.scheduled_for)

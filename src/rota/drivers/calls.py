@@ -20,7 +20,7 @@ from rota.core.run import JSON, RunRow
 from rota.errors import LeaseLost
 from rota.executors.inline import is_main_thread
 from rota.hooks.log_buffer import LogCapture
-from rota.hooks.logging import run_logger
+from rota.hooks.logging import bind_run, run_logger, unbind_run
 
 if TYPE_CHECKING:
     from rota.core.lifecycle import Flow
@@ -32,15 +32,15 @@ class AttemptCall:
     """One attempt of one run: implements `rota.ports.Call` for executors.
 
     `deadline` is an instant, to be shown; `times_out_at` is the same by the monotonic clock, which decides. `ended_at`
-    is the instant of the report, by the clock of this machine.
+    is the instant of the report, by the clock of this machine; `is_late`: it was reported when its time was over.
     """
 
     outcome: Outcome | None = None
     ended = False
     stuck = False
     is_ctrl_c = False
+    is_late = False
     capture: LogCapture | None = None
-    reported_at = 0
     ended_at = 0
     deadline_ahead: Deadline | None = None
     cancel_reason: str | None = None
@@ -68,11 +68,6 @@ class AttemptCall:
         self.deadline = deadline
         self.times_out_at = times_out_at
         self.trusted_until = trusted_until
-
-    @property
-    def is_late(self) -> bool:
-        """Whether it was reported when its time was over."""
-        return self.times_out_at is not None and self.reported_at >= self.times_out_at
 
     @property
     def is_async(self) -> bool:
@@ -105,7 +100,7 @@ class AttemptCall:
         """Call the plain function in this thread, its run bound to the context."""
         self._begin()
         token = current.set(self)
-        bound = self.services.bind(self)
+        bound = bind_run(self.job.id, self.row.id, self.row.attempt, self._captured())
         try:
             args, kwargs = self._arguments()
             value = self.job.func(*args, **kwargs)
@@ -114,14 +109,14 @@ class AttemptCall:
             self.is_ctrl_c = _may_be_ctrl_c(error)
             return Outcome(None, _from_user_code(error))
         finally:
-            self.services.unbind(bound)
+            unbind_run(bound)
             current.reset(token)
 
     async def ainvoke(self) -> Outcome:
         """Await the coroutine function, its run bound to the context of the task."""
         self._begin()
         token = current.set(self)
-        bound = self.services.bind(self)
+        bound = bind_run(self.job.id, self.row.id, self.row.attempt, self._captured())
         try:
             if self.row.attempt > 1:
                 await cast(AsyncRun, self.run).load()
@@ -134,7 +129,7 @@ class AttemptCall:
             self.is_ctrl_c = _may_be_ctrl_c(error)
             return Outcome(None, _from_user_code(error))
         finally:
-            self.services.unbind(bound)
+            unbind_run(bound)
             current.reset(token)
 
     def facts(self) -> Mapping[str, JSON]:
@@ -181,7 +176,7 @@ class AttemptCall:
         """Report how it ended; wakes the engine, which may be late, so that the time is noted here."""
         if self.outcome is None:
             if self.times_out_at is not None:
-                self.reported_at = self.services.monotonic()
+                self.is_late = self.services.monotonic() >= self.times_out_at
             self.ended_at = self.services.now()
             self.outcome = outcome
             self._post(self)

@@ -7,6 +7,7 @@ each answer is handed on by itself.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -67,7 +68,7 @@ class Performer:
         self.begins: list[Beginning] = []
         self.swaps: list[tuple[Flow, Swap]] = []
         self.others: list[tuple[Flow, Effect]] = []
-        self.calls: dict[str, list[AttemptCall]] = {}
+        self.calls: defaultdict[str, list[AttemptCall]] = defaultdict(list)
         self.busy = Busy(lambda parked: engine.parked.get(parked.row.id) is parked)
         self._unsure_claims: list[Claiming] = []
         self._unsure_begins: list[Beginning] = []
@@ -125,7 +126,7 @@ class Performer:
         if kind is Attempt:
             assert isinstance(effect, Attempt)
             call = self._engine.attempts.new(effect.job, effect.row, flow, self._trusted_until)
-            self.calls.setdefault(effect.job.executor, []).append(call)
+            self.calls[effect.job.executor].append(call)
         elif kind is Swap:
             assert isinstance(effect, Swap)
             self.swaps.append((flow, effect))
@@ -158,7 +159,7 @@ class Performer:
         return moved
 
     def _submit(self) -> None:
-        calls, self.calls = self.calls, {}
+        calls, self.calls = self.calls, defaultdict(list)
         for name, batch in calls.items():
             if self._engine.settings.leased:
                 self._tell_untrusted(batch)

@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 from rota.core.run import RunRow
 from rota.drivers.off_loop import at_once, to_thread
 from rota.errors import LeaseLost
-from rota.hooks.log_buffer import LogCapture
-from rota.hooks.logging import Bound, bind_run, run_logger, unbind_run
+from rota.hooks.logging import run_logger
 from rota.ports import Clock, Store
 
 if TYPE_CHECKING:
@@ -81,16 +80,6 @@ class Services:
         """The logger behind `run.log`; what it says is kept with the run from any thread."""
         call = self.calls.get(run.id)
         return run_logger(run, None if call is None else call.capture)
-
-    def bind(self, call: AttemptCall) -> Bound:
-        """Bind job, run and attempt, and the capture of log lines, to the context of this thread or task."""
-        if call.capture is None:
-            call.capture = LogCapture(self._clock.now, call.row.id)
-        return bind_run(call.job.id, call.row.id, call.row.attempt, call.capture)
-
-    def unbind(self, bound: Bound) -> None:
-        """Undo `bind`."""
-        unbind_run(bound)
 
     def in_pool(self, func: Callable[[], T]) -> Awaitable[T]:
         """Call `func` off the loop."""
