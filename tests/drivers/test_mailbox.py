@@ -30,7 +30,7 @@ def test_messages_are_taken_in_the_order_in_which_they_were_left():
     mailbox.put(1)
     mailbox.put_soon(2)
     mailbox.put(3)
-    assert len(mailbox) == 3
+    assert len(mailbox.messages) == 3
     assert list(mailbox.take()) == [1, 2, 3]
     assert list(mailbox.take()) == []
 
@@ -50,7 +50,15 @@ def test_who_has_mail_does_not_sleep():
     mailbox = Mailbox(SystemClock())
     mailbox.put_soon("an ended call")
     mailbox.wait(1_000)
-    assert len(mailbox) == 1
+    assert len(mailbox.messages) == 1
+
+
+def test_a_sleep_is_never_shorter_than_asked_for():
+    mailbox = Mailbox(SystemClock())
+    for seconds in (0.00001, 0.0005, 0.001):
+        begun_at = SystemClock().monotonic()
+        mailbox.wait(seconds)
+        assert SystemClock().monotonic() - begun_at >= seconds
 
 
 def test_a_sleeper_is_woken():

@@ -63,6 +63,8 @@ class Attempts:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._calls = engine.services.calls
+        ttl = engine.settings.lease_ttl
+        self._trusted_for = ttl - trust_margin(ttl)
         self._returns: dict[str, Flow] = {}
         self._idle: Event | None = None
         self._finished: list[str] = []
@@ -101,8 +103,7 @@ class Attempts:
 
     def trust_from_now(self) -> float:
         """Until when (boot clock, seconds) a lease asked for now may be trusted."""
-        ttl = self._engine.settings.lease_ttl
-        return self._engine.clock.boottime() + ttl - trust_margin(ttl)
+        return self._engine.clock.boottime() + self._trusted_for
 
     def new(self, job: Job, row: RunRow, flow: Flow, trusted_until: float) -> AttemptCall:
         """A call for a run that has just begun."""

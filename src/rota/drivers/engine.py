@@ -109,8 +109,8 @@ class Engine:
         self.read_clock()
         self._notice_step()
         self.teller.look()
-        self.housekeeping.turn()
-        if self.mailbox:
+        self.housekeeping.turn(self.last_turn)
+        if self.mailbox.messages:
             self._work_off()  # what has ended is out of the way of what is due
         for due, item in self.timeline.pop_due(self.time):
             self._come_due(due, item)
@@ -128,7 +128,7 @@ class Engine:
     @property
     def has_mail(self) -> bool:
         """Whether a message waits for the next turn."""
-        return bool(self.mailbox)
+        return bool(self.mailbox.messages)
 
     def fault(self, error: Exception) -> None:
         """Something that should not raise has raised: it is logged, and the loop goes on."""
@@ -270,7 +270,7 @@ class Engine:
     def _work_off(self) -> None:
         """Handle messages, begin what is ready and perform effects, until nothing moves any more."""
         while self._drain() | self._fill() | self.performer.flush():
-            if not self.mailbox and not any(self.backlogs.values()):
+            if not self.mailbox.messages and not any(self.backlogs.values()):
                 break  # what was performed has brought nothing new
             self.read_clock()
             self._notice_step()  # the store may have taken long to answer, and the clock been set meanwhile
@@ -283,7 +283,7 @@ class Engine:
 
     def _drain(self) -> bool:
         """Handle the messages that are there now."""
-        if not self.mailbox:
+        if not self.mailbox.messages:
             return False
         for message in self.mailbox.take():
             if message is not None:

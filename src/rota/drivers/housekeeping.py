@@ -60,10 +60,9 @@ class Housekeeping:
         self._full: list[Backlog] = []
         self._release_at = float("inf")
 
-    def turn(self) -> None:
-        """Do what is due of it."""
+    def turn(self, now: float) -> None:
+        """Do what is due of it; `now` by the monotonic clock."""
         engine = self._engine
-        now = engine.clock.monotonic()
         try:
             self._look(now)
         except Exception as error:  # noqa: BLE001  # whatever a store raises, it did not answer

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from rota.core import lifecycle
@@ -172,10 +171,10 @@ class Performer:
             if call.trusted_until <= now:
                 call.ask_to_stop("lease_lost")
 
-    def _asked(self, ask: Callable[[], Sequence[A]]) -> Sequence[A] | None:
+    def _asked(self, ask: Callable[[B], Sequence[A]], what: B) -> Sequence[A] | None:
         """The store's answers; `None`: it did not answer, whatever it raised. Nothing else is called in here."""
         try:
-            return ask()
+            return ask(what)
         except Exception as error:  # noqa: BLE001  # a store of the host's may raise anything
             self._is_refusal = not (isinstance(error, BackendError) and error.unreachable)
             self.go_down(error)
@@ -193,7 +192,7 @@ class Performer:
         batch = self.claims[:MAX_BATCH]
         del self.claims[: len(batch)]
         self._note_instant()
-        answers = self._asked(lambda: self._engine.store.claim([claiming.claim for claiming in batch]))
+        answers = self._asked(self._engine.store.claim, [claiming.claim for claiming in batch])
         if answers is None:
             self._unsure_claims += batch
             return False
@@ -218,7 +217,7 @@ class Performer:
         batch = self.begins[:MAX_BATCH]
         del self.begins[: len(batch)]
         self._note_instant()
-        answers = self._asked(lambda: self._engine.store.begin([beginning.ask for beginning in batch]))
+        answers = self._asked(self._engine.store.begin, [beginning.ask for beginning in batch])
         if answers is None:
             self._unsure_begins += batch
             return False
@@ -239,7 +238,7 @@ class Performer:
     def _swap(self) -> bool:
         """In smaller batches each time that one fails, so that a swap which the store refuses is found out alone."""
         batch = self.swaps[: self._swap_size]
-        answers = self._asked(lambda: self._engine.store.swap([swap for _, swap in batch]))
+        answers = self._asked(self._engine.store.swap, [swap for _, swap in batch])
         if answers is None:
             self._swap_size = max(1, len(batch) // 2)
             if len(batch) == 1 and self._is_refusal:
@@ -297,7 +296,7 @@ class Performer:
     def _perform_others(self) -> bool:
         while self.others:
             batch = self.others[:1]
-            answers = self._asked(partial(self._perform, batch[0][1]))
+            answers = self._asked(self._perform, batch[0][1])
             if answers is None:
                 return False
             del self.others[0]
