@@ -243,6 +243,25 @@ def test_coroutines_run_on_the_host_s_loop() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_host_that_cancels_all_tasks_of_its_loop_loses_no_call_that_has_not_begun(count: int) -> None:
+    calls = [call_of(nothing) for _ in range(count)]
+
+    async def main() -> None:
+        executor = AsyncioExecutor(asyncio.get_running_loop())
+        executor.submit(calls)
+        cancelled = 0
+        while not cancelled:
+            await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                cancelled += task.cancel()
+        for call in calls:
+            await asyncio.to_thread(call.outcome)
+
+    asyncio.run(main())
+    assert [call.outcome().error for call in calls] == [None] * count
+
+
 def test_a_host_that_ends_its_loop_cuts_calls_off() -> None:
     call = call_of(for_ever)
 

@@ -2,8 +2,8 @@
 
 A task costs three times as much as a coroutine that never awaits. So a *runner*, one task, takes calls off a queue and
 awaits them inside itself, one after the other. When a call suspends, the runner has become that call's task, and the
-pump, a callback that comes round as long as calls wait, sends out other runners for the rest: one at first, twice as
-many each round in which all of them suspended.
+pump, a callback that comes round as long as more calls wait than runners were sent out, sends out others for the rest:
+one at first, twice as many each round in which all of them suspended.
 
 Laws:
 
@@ -156,7 +156,7 @@ class AsyncioExecutor:
     # On the loop
 
     def _pump(self) -> None:
-        """Send out runners for what waits, and come again behind their first steps."""
+        """Send out runners for what waits; where more calls wait than that, come again behind their first steps."""
         self._pump_is_due = False
         if not self._waiting:
             return
@@ -165,16 +165,19 @@ class AsyncioExecutor:
         self._suspended_before = suspended
         self._left_in_round = ROUND
         loop = self._started_loop()
-        for _ in range(min(width, ROUND, len(self._waiting))):
+        sent = min(width, ROUND, len(self._waiting))
+        for _ in range(sent):
             # The loop holds its first step; while a call in it is suspended, `_tasks` holds it.
-            _ = asyncio.Task(self._run(), loop=loop, name="rota-job", context=_CLEAN.copy())
-        if not self._pump_is_due:
+            runner = asyncio.Task(self._run(), loop=loop, name="rota-job", context=_CLEAN.copy())
+            runner.add_done_callback(self._never_ran)
+        if len(self._waiting) > sent and not self._pump_is_due:
             self._pump_is_due = True
             loop.call_soon(self._pump)
 
     async def _run(self) -> None:
         """A runner: await call after call until none waits, the round is full, or a call has left a mark."""
         task = cast("asyncio.Task[None]", asyncio.current_task())
+        task.remove_done_callback(self._never_ran)
         waiting, tasks, in_flight = self._waiting, self._tasks, self._in_flight
         while waiting and self._left_in_round > 0:
             self._left_in_round -= 1
@@ -193,6 +196,11 @@ class AsyncioExecutor:
             end(call, outcome)
             if copy_context() != _CLEAN or task.cancelling() or isinstance(outcome.error, GeneratorExit):
                 return
+
+    def _never_ran(self, _runner: asyncio.Task[None]) -> None:
+        """Somebody has cancelled a runner before its first step, with all tasks of the loop perhaps: another is sent
+        out, unless the loop is about to end."""
+        self._pump()
 
     def _judged(self, outcome: Outcome, key: int, task: asyncio.Task[None]) -> Outcome:
         """The outcome with `forced` as it is: raised because of a cancellation from outside, and not by a job that
