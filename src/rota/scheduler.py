@@ -98,6 +98,7 @@ class Scheduler(Declaring):
             "create_tables": create_tables,
         }
         self._configuration = Configuration(arguments, self._given)
+        self._terms = self._configuration.terms()
         self._jobs: dict[str, Job] = {}
         self._earlier_ids: set[str] = set()
         self._mutex = RLock()
@@ -126,8 +127,10 @@ class Scheduler(Declaring):
                 use = "simulate()" if self._hosted.mode == "simulated" else "the first use"
                 raise StateError(f"configure() comes too late: the scheduler is in use; call it before {use}")
             filled = self._configuration.filled_in(given)
-            jobs = {job.id: self._build(declaration_of(job), filled) for job in self._jobs.values()}
+            terms = filled.terms()
+            jobs = {job.id: build(declaration_of(job), terms, self) for job in self._jobs.values()}
             self._configuration.adopt(filled)
+            self._terms = terms
             self._jobs.update(jobs)
 
     # Declaring -------------------------------------------------------------------------------------------------------
@@ -442,7 +445,7 @@ class Scheduler(Declaring):
 
     def _admit(self, entry: Declared, jobs: dict[str, Job], earlier_ids: set[str], *, replace: bool) -> Job:
         """Put the job of a declaration among `jobs`. Where it is refused, they are as they were."""
-        job = self._build(entry, self._configuration)
+        job = build(entry, self._terms, self)
         old = jobs.get(job.id)
         if old is not None and not replace:
             refuse_clash(job, old)
@@ -451,9 +454,6 @@ class Scheduler(Declaring):
             earlier_ids.add(job.claim_id)
         jobs[job.id] = job
         return job
-
-    def _build(self, entry: Declared, configuration: Configuration) -> Job:
-        return build(entry, configuration.defaults, configuration.tz, configuration.executor_of, self)
 
     def _job(self, job: JobLike) -> Job:
         if isinstance(job, str):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from types import MappingProxyType
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from rota.core.calling import CallShape, check_arguments, shape_of
@@ -26,7 +27,14 @@ LONGEST_ID = 500
 NOTHING: Mapping[str, object] = MappingProxyType({})
 """What is given where nothing is: one for all declarations."""
 
-ChooseExecutor = Callable[[Callable[..., object], str | None, str], str]
+
+class Terms(NamedTuple):
+    """What a scheduler says of all its jobs: the default options, the zone of their wall times, and the name of the
+    executor for a function, an option `executor` and the job's name in errors."""
+
+    defaults: Mapping[str, object]
+    tz: ZoneInfo
+    choose: Callable[[Callable[..., object], str | None, str], str]
 
 
 class Declared:
@@ -89,8 +97,9 @@ def job_id_of(func: Callable[..., object], id: str | None) -> str:
     return name
 
 
-def build(entry: Declared, defaults: Mapping[str, object], tz: ZoneInfo, choose: ChooseExecutor, home: JobHome) -> Job:
+def build(entry: Declared, terms: Terms, home: JobHome) -> Job:
     """The job of a declaration, its trigger bound to zone and seed."""
+    defaults, tz, choose = terms
     where = f"job {entry.id!r}"
     options = _options({**defaults, **entry.defaults} if entry.defaults else defaults, entry.given, where)
     shape = shape_of(entry.func)

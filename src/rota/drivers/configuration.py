@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import copy
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from rota.backends.urls import without_password
 from rota.core.calling import is_coroutine_function
 from rota.core.json_values import storable
 from rota.core.options import LONGEST_SPAN, OPTION_NAMES, Retention, check_retention, check_values, too_long
+from rota.core.registration import Terms
 from rota.drivers.opening import LocksSpec, StoreSpec, has_all_of, settled_locks, settled_store
 from rota.drivers.settings import Settings
 from rota.errors import ConfigurationError
@@ -128,9 +129,9 @@ class Configuration:
         """Executors by the names that jobs ask for."""
         return cast("Mapping[str, Executor]", self["executors"] or {})
 
-    def executor_of(self, func: Callable[..., object], option: str | None, where: str) -> str:
-        """The name of the executor that calls a job's function; `where` names the job in errors."""
-        return choose_executor(func, option, self.executors, where)
+    def terms(self) -> Terms:
+        """What it says of all jobs."""
+        return Terms(self.defaults, self.tz, partial(choose_executor, others=tuple(self.executors)))
 
     @property
     def hooks(self) -> tuple[Hook, ...]:

@@ -17,7 +17,7 @@ EXECUTORS: Final = ("inline", "thread", "asyncio", "process")
 
 
 def choose_executor(
-    func: Callable[..., object], option: str | None = None, others: Collection[str] = (), where: str = "job"
+    func: Callable[..., object], option: str | None = None, where: str = "job", others: Collection[str] = ()
 ) -> str:
     """The executor's name: `thread` for a plain function, `asyncio` for what gives a coroutine, or `option`, one of
     `EXECUTORS` or of `others` (the scheduler's `executors`). `where` names the job in errors."""
