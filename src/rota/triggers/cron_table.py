@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from rota.triggers.year_days import FIRST_DAY, LAST_DAY, SHAPES, Shape, year_of
+from rota.triggers.year_days import FIRST_DAY, LAST_DAY, SHAPES, Shape, year_after, year_of
 
 DAY: Final = 86_400
 
@@ -179,13 +179,14 @@ class CronTable:
 
     def _day_after(self, day: int) -> int | None:
         day = max(day + 1, FIRST_DAY)
-        while (year := year_of(day)) is not None:
+        year = year_of(day)
+        while year is not None:
             mask = self._mask(year.shape)
             days = mask >> (day - year.start)
             if days:
                 self._recent = (year.start, year.end, mask)
                 return day + (days & -days).bit_length() - 1
-            day = year.end
+            day, year = year.end, year_after(year)
         return None
 
     def _day_before(self, day: int) -> int | None:

@@ -106,10 +106,11 @@ class Year(NamedTuple):
     start: int
     end: int
     shape: Shape
+    number: int
 
 
 _years: dict[int, Year] = {}
-_asked_last = Year(0, 0, SHAPES[0])
+_asked_last = Year(0, 0, SHAPES[0], 0)
 """Most days asked for are of one year."""
 
 
@@ -128,6 +129,11 @@ def year_of(day: int) -> Year | None:
             _years.clear()
         start = date(number, 1, 1).toordinal() - EPOCH_ORDINAL
         leap = number % 4 == 0 and (number % 100 != 0 or number % 400 == 0)
-        found = _years[number] = Year(start, start + 365 + leap, SHAPES[(start + 4) % 7 + 7 * leap])
+        found = _years[number] = Year(start, start + 365 + leap, SHAPES[(start + 4) % 7 + 7 * leap], number)
     _asked_last = found
     return found
+
+
+def year_after(year: Year) -> Year | None:
+    """The next one; ``None`` after the year 9999."""
+    return _years.get(year.number + 1) or year_of(year.end)
