@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.services import Unavailable
-from tests.wheel_servers import PostgreSQL, Valkey, WheelServer
+from tests.wheel_servers import PostgreSQL, Valkey, WheelServer, answers_as_postgresql
 
 
 class Standby(PostgreSQL):
@@ -102,13 +102,7 @@ class PgBouncer(WheelServer):
         return [self._program, str(path)]
 
     def _answers(self) -> bool:
-        import psycopg
-
-        try:
-            psycopg.connect(self.url, connect_timeout=5).close()
-        except psycopg.OperationalError:
-            return False
-        return True
+        return answers_as_postgresql(self.url)
 
 
 def certificate(directory: Path) -> tuple[Path, Path]:

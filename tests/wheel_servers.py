@@ -150,13 +150,18 @@ class PostgreSQL(WheelServer):
         return [program, "-D", str(self.directory / "data"), *listen, *(w for o in options for w in ("-c", o))]
 
     def _answers(self) -> bool:
-        import psycopg
+        return answers_as_postgresql(self.url)
 
-        try:
-            psycopg.connect(self.url, connect_timeout=5).close()
-        except psycopg.OperationalError:
-            return False
-        return True
+
+def answers_as_postgresql(url: str) -> bool:
+    """Whether a client can connect."""
+    import psycopg
+
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 class Valkey(WheelServer):

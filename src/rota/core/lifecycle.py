@@ -102,9 +102,9 @@ def tick(job: Job, trigger: Trigger, state: JobState, plan: Plan, now: int, hold
 def _note_pause(claim: TickClaim, state: JobState) -> Flow:
     """The job may have been resumed and paused again, for another reason, since its state was heard of: what the store
     says stands in the record."""
-    if state.paused_at is None or not claim.rows or claim.rows[-1].error == state.pause_in_words():
+    if state.paused_at is None or not claim.rows or claim.rows[0].error == state.pause_in_words():
         return
-    told = claim.rows[-1].copy()
+    told = claim.rows[0].copy()
     told.error = state.pause_in_words()
     yield Swap(told, told.status, None)
 
