@@ -126,37 +126,16 @@ def apscheduler_jobs(scheduler: Any, count: int, func: Callable[..., object], du
 
 @case("dispatch", "rota store alone")
 def rota_store(scale: float, library: str) -> Figures:
-    """What a store in memory does for so many due ticks, and nothing else: no timeline, no thread, no job is called.
-
-    The least that any engine would take which claims ticks and keeps records by the port."""
-    from rota.backends.memory import MemoryStore
-    from rota.core.effects import Begin, JobSeen, Swap, TickClaim
-    from rota.core.run import RunRow
+    """Runs per second that a store in memory can record, where nothing else is done."""
+    from benchmarks.bare import BareTicks
     from rota.drivers.engine import SMALL_ROUND
-    from rota.drivers.identity import id_maker, token_maker
 
     count = scaled(10_000, scale)
-    store, new_token = MemoryStore(), token_maker()
-    new_id = id_maker(store.now)
-    states = store.sync_jobs([JobSeen(f"job-{number}", "") for number in range(count)])
-    now = store.now()
-    begins = time.perf_counter()
+    ticks = BareTicks(count)
+    began = time.perf_counter()
     for start in range(0, count, SMALL_ROUND):
-        claims = []
-        for state in states[start : start + SMALL_ROUND]:
-            row = RunRow(new_id(), state.job_id, "tick", "queued", now, now, scheduled_for=now, window_end=now)
-            start_it = Begin(row.id, row.job_id, 0, new_token(), "node", 30.0, None)
-            claims.append(TickClaim(row.job_id, state.watermark, now, False, (), (row,), (), 1, start_it))
-        swaps = []
-        for answer in store.claim(claims):
-            ended = answer.begun.copy()
-            ended.status, ended.finished_at, ended.token = "succeeded", now, None
-            swaps.append(Swap(ended, "running", answer.begun.token, streak=0))
-        store.swap(swaps)
-    seconds = time.perf_counter() - begins
-    if len(store.runs(statuses=("succeeded",), limit=count)) != count:
-        raise SystemExit("not all runs have been recorded")
-    return {"per_s": count / seconds}
+        ticks.end(ticks.begin(ticks.jobs[start : start + SMALL_ROUND]))
+    return {"per_s": count / (time.perf_counter() - began)}
 
 
 @case("dispatch", "apscheduler threads")

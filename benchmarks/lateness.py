@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 from benchmarks.cases import Figures, case, scaled
@@ -73,6 +77,41 @@ def rota_threads(scale: float, library: str) -> Figures:
     scheduler.start()
     figures = _watched(watch, scale)
     scheduler.shutdown(1)
+    return figures
+
+
+@case("lateness", "rota store alone")
+def rota_store(scale: float, library: str) -> Figures:
+    """What is left where one thread only sleeps until each tick, has the store begin and end its run, and another only
+    calls the job."""
+    from benchmarks.bare import BareTicks
+
+    watch, ticks = Watch(), BareTicks(JOBS)
+    calls: SimpleQueue[tuple[Any, float] | None] = SimpleQueue()
+    ended: deque[Any] = deque()
+    is_over: SimpleQueue[None] = SimpleQueue()
+
+    def work() -> None:
+        while (call := calls.get()) is not None:
+            watch.note(call[1])
+            ended.append(call[0])
+
+    def turn() -> None:
+        number = int(time.time() % 1.0 * JOBS) + 1
+        second = int(time.time())
+        while is_over.empty():
+            with suppress(Empty):
+                is_over.get(timeout=max(0.0, second + number / JOBS - time.time()))
+            ticks.end([ended.popleft() for _ in range(len(ended))])
+            calls.put((ticks.begin([ticks.jobs[number % JOBS]])[0], number % JOBS / JOBS))
+            number += 1
+        calls.put(None)
+
+    threads = [Thread(target=work, daemon=True), Thread(target=turn, daemon=True)]
+    for thread in threads:
+        thread.start()
+    figures = _watched(watch, scale)
+    is_over.put(None)
     return figures
 
 

@@ -85,10 +85,10 @@ class Entry(NamedTuple):
 
 
 def ledger(directory: Path) -> list[Entry]:
-    """What the jobs of all programs in a directory have written so far."""
+    """What the jobs of all programs in a directory have written so far; a line that is being written is left out."""
     path = directory / "ledger"
-    lines = path.read_text().splitlines() if path.exists() else []
-    words = [line.split() for line in lines]
+    text = path.read_text() if path.exists() else ""
+    words = [line.split() for line in text[: text.rfind("\n") + 1].splitlines()]
     return [Entry(w[0], w[1], w[2], *map(int, w[3:7])) for w in words]
 
 
