@@ -23,7 +23,7 @@ class WithoutCompareAndSet(MemoryStore):
     """Moves a watermark wherever it stands."""
 
     def claim(self, claims: Sequence[TickClaim]) -> Sequence[TickAnswer]:
-        return super().claim([claim._replace(previous=None) for claim in claims])
+        return super().claim([claim.replaced(previous=None) for claim in claims])
 
 
 class WithoutExpiry(MemoryStore):
@@ -34,7 +34,7 @@ class WithoutExpiry(MemoryStore):
         return found._replace(expired=self.runs(statuses=["running"], limit=limit))
 
     def swap(self, swaps: Sequence[Swap]) -> Sequence[SwapAnswer]:
-        return super().swap([swap._replace(expired=False) for swap in swaps])
+        return super().swap([swap.replaced(expired=False) for swap in swaps])
 
 
 class WithWatermarksThatGoBack(MemoryStore):
@@ -76,7 +76,7 @@ class WithoutTokens(MemoryStore):
         known = [self.run(swap.row.id) for swap in swaps]
         return super().swap(
             [
-                swap if row is None or swap.expired else swap._replace(status=row.status, token=row.token)
+                swap if row is None or swap.expired else swap.replaced(status=row.status, token=row.token)
                 for swap, row in zip(swaps, known, strict=True)
             ]
         )

@@ -150,10 +150,10 @@ def _by_value(method: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments with rows of their own."""
     if method == "claim":
         claims: Sequence[TickClaim] = args[0]
-        return ([claim._replace(rows=_copies(claim.rows)) for claim in claims],)
+        return ([claim.replaced(rows=_copies(claim.rows)) for claim in claims],)
     if method == "swap":
         swaps: Sequence[Swap] = args[0]
-        return ([swap._replace(row=swap.row.copy()) for swap in swaps],)
+        return ([swap.replaced(row=swap.row.copy()) for swap in swaps],)
     if method == "add":
         return (_copies(args[0]),)
     return args

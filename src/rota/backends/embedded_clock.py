@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rota.clock import SYSTEM
+from rota.core.values import Value, value
 from rota.ports import Clock
 
 STEP = 1_000_000
@@ -31,7 +32,8 @@ MOST_READINGS = 20
 """How often the clocks are read again on a machine so busy that each reading is held up."""
 
 
-class Moment(NamedTuple):
+@value
+class Moment(Value):
     """One reading. `now`: wall clock, microseconds. `boot`: boot clock, seconds. `settled`: whether claims may be
     judged by it. `prudent`: `now`, or, as long as that is not settled, the earlier of the new time and the old."""
 

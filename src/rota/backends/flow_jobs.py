@@ -56,7 +56,7 @@ def _sync_one(tx: Transaction, seen: JobSeen, jobs: dict[str, JobFacts], renames
 
 
 def _kept(facts: JobFacts) -> JobState:
-    return facts.state()._replace(live=())
+    return facts.state().replaced(live=())
 
 
 def pause(tx: Transaction, job_id: str, reason: str | None) -> JobState | None:

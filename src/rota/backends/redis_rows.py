@@ -87,7 +87,7 @@ def row_of(facts: Sequence[Any]) -> RunRow:
 def state_of(job_id: str, facts: Sequence[Any]) -> JobState:
     """The state of a job, which `facts` end with as it came from the server, which also counts the runs at work."""
     live = facts[-1]
-    return JobState._make((job_id, *facts[-STATE:-2], _live_of(live) if live else ()))
+    return JobState(*[job_id, *facts[-STATE:-2], _live_of(live) if live else ()])
 
 
 def known_state_of(job_id: str, facts: Sequence[Any]) -> JobState | None:

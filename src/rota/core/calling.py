@@ -9,8 +9,9 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
-from typing import Final, NamedTuple, Union, get_args, get_origin
+from typing import Final, Union, get_args, get_origin
 
+from rota.core.values import Value, value
 from rota.errors import ArgumentsError
 
 NOT_AWAITED: Final = "a plain function returned a coroutine, which nobody awaits: write `async def`"
@@ -19,7 +20,8 @@ NOT_AWAITED: Final = "a plain function returned a coroutine, which nobody awaits
 _RUN_CLASSES = frozenset({"Run", "AsyncRun"})
 
 
-class CallShape(NamedTuple):
+@value
+class CallShape(Value):
     """`run_name`: the parameter that takes the run, at `run_index` among the positional ones (`None`: by name only).
     `is_generator`: calling it does nothing."""
 

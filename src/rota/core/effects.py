@@ -6,12 +6,14 @@ and the same token.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from rota.core.run import RunRow, rfc3339
+from rota.core.values import Value, value
 
 
-class JobSeen(NamedTuple):
+@value
+class JobSeen(Value):
     """A job as a node declares it to the store. `signature` tells one trigger definition from another."""
 
     job_id: str
@@ -19,7 +21,8 @@ class JobSeen(NamedTuple):
     renamed_from: str | None = None
 
 
-class Live(NamedTuple):
+@value
+class Live(Value):
     """A run of a job that `tick` made and that is still in the way of the next (`RunRow.is_live_tick`)."""
 
     run_id: str
@@ -28,7 +31,8 @@ class Live(NamedTuple):
     tick: int = 0
 
 
-class JobState(NamedTuple):
+@value
+class JobState(Value):
     """What a store knows of one job.
 
     `watermark`: every tick up to it is disposed of. `claimed`: ticks claimed to run so far. `fence`: the last one
@@ -54,7 +58,8 @@ class JobState(NamedTuple):
         return f"paused at {rfc3339(self.paused_at)}: {self.pause_reason or 'no reason given'}"
 
 
-class TickClaim(NamedTuple):
+@value
+class TickClaim(Value):
     """The claim of a tick with all that follows from it, in one transaction.
 
     Holds only if the job's watermark is `previous`, whether it is paused is `paused`, and the ids of its live tick runs
@@ -78,7 +83,8 @@ class TickClaim(NamedTuple):
     start: Begin | None = None
 
 
-class TickAnswer(NamedTuple):
+@value
+class TickAnswer(Value):
     """`claimed`, `taken` (the state has changed: decide anew), `too_early` or `unsettled` (as in `ClaimAnswer`).
 
     `state` is the job's state after the claim, or the one that refused it; `now` is the store's clock. `begun`: the row
@@ -92,7 +98,8 @@ class TickAnswer(NamedTuple):
     begun: RunRow | None = None
 
 
-class Begin(NamedTuple):
+@value
+class Begin(Value):
     """Take a queued or waiting run: it becomes `running`, held by `token` for `ttl` seconds, its `attempt` one more.
 
     Refused (`gone`) unless it is still `queued` or `waiting` with that many `attempt`s so far, and nobody has asked it
@@ -112,7 +119,8 @@ class Begin(NamedTuple):
     after_ticks: bool = False
 
 
-class BeginAnswer(NamedTuple):
+@value
+class BeginAnswer(Value):
     """`begun` with the row as it now stands, fence and all; `gone` or `busy` with none. The same token: the same
     answer."""
 
@@ -120,7 +128,8 @@ class BeginAnswer(NamedTuple):
     row: RunRow | None = None
 
 
-class Swap(NamedTuple):
+@value
+class Swap(Value):
     """Replace a run's row by `row`, if it still is as it was: its status is `status` and its token is `token`.
 
     `expired`: only if it is `running` or stuck and its lease has run out, by the store's clock (a take-over).
@@ -140,7 +149,8 @@ class Swap(NamedTuple):
     logs: tuple[str, ...] = ()
 
 
-class SwapAnswer(NamedTuple):
+@value
+class SwapAnswer(Value):
     """`swapped` or, when the row has moved on, `lost`; with the job's state after it. Again with the same row:
     `swapped`."""
 

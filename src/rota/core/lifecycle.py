@@ -20,7 +20,7 @@ Law for drivers: run every flow to its end. To stop one, throw into it and go on
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from rota.core.effects import Begin, BeginAnswer, JobState, Live, Swap, SwapAnswer, TickAnswer, TickClaim
 from rota.core.job import Job
@@ -28,37 +28,43 @@ from rota.core.misfire import Passed, Plan
 from rota.core.options import JobOptions
 from rota.core.overlap import decide, skip_reason
 from rota.core.run import DEAD_LETTERS, RunRow
+from rota.core.values import Value, value
 from rota.core.verdict import Ended, died, ended_unstarted, judge, thread_returned, unjudged
 from rota.triggers.base import Trigger
 
 
-class Attempt(NamedTuple):
+@value
+class Attempt(Value):
     """Call the function of `job` for `row`; the answer is an `Ended`."""
 
     job: Job
     row: RunRow
 
 
-class Return(NamedTuple):
+@value
+class Return(Value):
     """Wait until the stuck thread of `row` has come back; the answer is the instant."""
 
     row: RunRow
 
 
-class Pause(NamedTuple):
+@value
+class Pause(Value):
     """Pause the job with this reason; the answer is its state."""
 
     job: Job
     reason: str
 
 
-class States(NamedTuple):
+@value
+class States(Value):
     """Look the job's state up; the answer is a `JobState`."""
 
     job: Job
 
 
-class Cancel(NamedTuple):
+@value
+class Cancel(Value):
     """Cancel a run that has not begun; the answer is whether it could be done."""
 
     run_id: str
@@ -70,7 +76,8 @@ Answer: TypeAlias = "TickAnswer | BeginAnswer | SwapAnswer | Ended | JobState | 
 Flow: TypeAlias = Generator[Effect, Answer, None]
 
 
-class Holder(NamedTuple):
+@value
+class Holder(Value):
     """Who begins runs: the node's id, how long its leases last (seconds), and where ids and tokens come from."""
 
     node: str

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from rota.core.options import JobOptions
 from rota.core.retry import fraction
+from rota.core.values import Value, value
 from rota.triggers.base import Trigger
 
 LATE: Final = 30_000_000
@@ -34,7 +35,8 @@ class Passed(NamedTuple):
     reason: str
 
 
-class Plan(NamedTuple):
+@value
+class Plan(Value):
     """What to claim: the ticks `passed` over, then `tick` (`None`: no run). `following` is the tick after all these.
     `due` is when `tick` was due.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 from typing import NamedTuple
 
+from rota.core.values import Value, value
 from rota.errors import RunCancelled
 
 TRACEBACK_LIMIT = 16_000
@@ -22,7 +23,8 @@ class ErrorText(NamedTuple):
     traceback: str
 
 
-class Outcome(NamedTuple):
+@value
+class Outcome(Value):
     """How a call ended.
 
     Without `error` it returned `value`. With one it raised. `forced`: it was stopped from outside (a coroutine

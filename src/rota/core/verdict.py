@@ -13,6 +13,7 @@ from rota.core.json_values import result_text, to_text
 from rota.core.options import LONGEST_SPAN, JobOptions
 from rota.core.outcome import ErrorText, NotBegun, Outcome, describe, message_of
 from rota.core.run import DEAD_LETTERS, FINAL, RunRow, attempts_of
+from rota.core.values import Value, value
 from rota.errors import Answer, RetryAfter, RunCancelled, RunTimeout, Snooze
 
 _STOPPED_BY_HAND: Final = frozenset({"cancel", "replaced"})
@@ -28,7 +29,8 @@ TRACEBACKS_AT_EACH_END: Final = 10
 """Attempts, the first and the last ones, that keep their traceback: so a record has a size that every store takes."""
 
 
-class Ended(NamedTuple):
+@value
+class Ended(Value):
     """How an attempt ended, as its driver saw it.
 
     `cancel_reason`: why it had been asked to stop, if it had. `timed_out`: its deadline passed first. `stuck`: and its

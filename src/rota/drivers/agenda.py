@@ -321,8 +321,8 @@ class Agenda:
         """A run that waited is at work: whether one is queued decides about the next tick."""
         entry = None if row is None else self.entries.get(row.job_id)
         if row is not None and entry is not None and row.origin == "tick":
-            live = [run._replace(status=row.status) if run.run_id == row.id else run for run in entry.state.live]
-            entry.state = entry.state._replace(live=tuple(live))
+            live = [run.replaced(status=row.status) if run.run_id == row.id else run for run in entry.state.live]
+            entry.state = entry.state.replaced(live=tuple(live))
 
     def wake_waiting(self) -> None:
         """Look again at ticks that wait for a run which another node may have ended."""

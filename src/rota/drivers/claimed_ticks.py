@@ -57,7 +57,7 @@ class ClaimedTicks:
     def view(self, state: JobState) -> JobState:
         """The state as the engine is to plan by it."""
         stand = self._stands.get(state.job_id)
-        return state if stand is None else state._replace(watermark=stand.base)
+        return state if stand is None else state.replaced(watermark=stand.base)
 
     def look(self, claim: TickClaim) -> bool:
         """Ask where the job stands; whether that was news."""

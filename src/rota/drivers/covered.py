@@ -31,7 +31,7 @@ class CoveredWindows:
         known = self._known.get(state.job_id)
         if known is None or (state.covered_until is not None and state.covered_until >= known):
             return state
-        return state._replace(covered_until=known)
+        return state.replaced(covered_until=known)
 
     def tell(self, job_id: str, covered: int) -> None:
         """A run has succeeded. Where the locks do not answer they are told later."""

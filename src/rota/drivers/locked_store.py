@@ -131,7 +131,7 @@ class LockedStore:
             if self._turns is not None and answer.verdict == "swapped":
                 self._swapped(self._turns, swap)
         return [
-            answer if answer.state is None else answer._replace(state=self._view(answer.state)) for answer in answers
+            answer if answer.state is None else answer.replaced(state=self._view(answer.state)) for answer in answers
         ]
 
     def renew(self, node: NodeRow, held: Sequence[tuple[str, str]], ttl: float) -> Renewal:
@@ -205,7 +205,7 @@ class LockedStore:
                 self._turns.put_down(one.claim)
         for one, answer in zip(ours, answers, strict=True):
             begun = self._fenced(one.claim.job_id, answer.begun)
-            one.answer = answer._replace(state=self._view(answer.state), begun=begun)
+            one.answer = answer.replaced(state=self._view(answer.state), begun=begun)
 
     def _say_why_not(self, asked: Sequence[_Asked]) -> None:
         refused = [one for one in asked if one.answer is None]
@@ -215,7 +215,7 @@ class LockedStore:
                     f"the store does not know the job {one.claim.job_id!r}: declare it with sync_jobs first"
                 )
             assert one.verdict is not None
-            one.answer = TickAnswer(one.verdict, state._replace(live=state.live + one.elsewhere), one.now)
+            one.answer = TickAnswer(one.verdict, state.replaced(live=state.live + one.elsewhere), one.now)
 
     def _written_down(self, claim: TickClaim, *, is_over: bool = False) -> None:
         self._ticks.dispose(claim)
@@ -254,7 +254,7 @@ class LockedStore:
         turns.begun(ask.run_id)
         if answer.row is not None and answer.row.window_end is not None:
             self._covered.look([ask.job_id])
-        return answer._replace(row=self._fenced(ask.job_id, answer.row))
+        return answer.replaced(row=self._fenced(ask.job_id, answer.row))
 
     def _fenced(self, job_id: str, begun: RunRow | None) -> RunRow | None:
         """The row with a fence of all processes; a store of one process knows only its own."""
@@ -286,7 +286,7 @@ def _own_part(claim: TickClaim) -> TickClaim:
     """The claim as the store is to judge it: the watermark is the locks' business, and so are runs elsewhere."""
     live = None if claim.live is None else tuple(run_id for run_id in claim.live if run_id not in ELSEWHERE)
     cancel = tuple(run_id for run_id in claim.cancel if run_id not in ELSEWHERE)
-    return claim._replace(previous=None, live=live, cancel=cancel)
+    return claim.replaced(previous=None, live=live, cancel=cancel)
 
 
 def _missed(row: RunRow, now: int) -> RunRow:

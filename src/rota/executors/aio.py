@@ -206,8 +206,8 @@ class AsyncioExecutor:
         """The outcome with `forced` as it is: raised because of a cancellation from outside, and not by a job that
         stopped itself."""
         if isinstance(outcome.error, asyncio.CancelledError):
-            return outcome._replace(forced=task.cancelling() > 0)
-        return outcome._replace(forced=key in self._stopped and not isinstance(outcome.error, RunCancelled))
+            return outcome.replaced(forced=task.cancelling() > 0)
+        return outcome.replaced(forced=key in self._stopped and not isinstance(outcome.error, RunCancelled))
 
     def _cancel(self, call: Call, reason: str) -> None:
         task = self._tasks.get(id(call))

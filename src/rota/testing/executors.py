@@ -187,5 +187,5 @@ def _judged(outcome: Outcome, *, was_stopped: bool, cancellations: int) -> Outco
     if outcome.error is None:
         return outcome
     if isinstance(outcome.error, asyncio.CancelledError):
-        return outcome._replace(forced=cancellations > 0)
-    return outcome._replace(forced=was_stopped and not isinstance(outcome.error, RunCancelled))
+        return outcome.replaced(forced=cancellations > 0)
+    return outcome.replaced(forced=was_stopped and not isinstance(outcome.error, RunCancelled))

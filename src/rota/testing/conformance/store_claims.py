@@ -21,7 +21,7 @@ class StoreClaims(StoreCase):
         answer = self.claimed(state, tick, run, missed, counts=1)
         assert answer.begun is None
         assert (answer.state.watermark, answer.state.claimed) == (tick, 1)
-        assert [live[:2] for live in answer.state.live] == [(run.id, "queued")]
+        assert [(live.run_id, live.status) for live in answer.state.live] == [(run.id, "queued")]
         assert self.kept(run.id).status == "queued"
         assert self.kept(missed.id).count == 59
         assert self.store.job_states([JOB]) == [answer.state]
@@ -36,7 +36,7 @@ class StoreClaims(StoreCase):
         assert begun.fence == answer.state.fence == 1
         assert begun.started_at == begun.attempt_started_at == self.clock.now()
         assert self.kept(row.id) == begun
-        assert [live[1] for live in answer.state.live] == ["running"]
+        assert [live.status for live in answer.state.live] == ["running"]
 
     def test_a_start_that_a_limit_forbids_stays_queued(self) -> None:
         state = self.declared()
@@ -53,7 +53,7 @@ class StoreClaims(StoreCase):
         rows = [self.row(tick), self.row(tick + SECOND), self.row(tick, "other")]
         claims = [
             self.claim_of(first, tick, rows[0], start=self.ask(rows[0], job_limit=1)),
-            self.claim_of(first._replace(watermark=tick), tick + SECOND, rows[1], start=self.ask(rows[1], job_limit=1),
+            self.claim_of(first.replaced(watermark=tick), tick + SECOND, rows[1], start=self.ask(rows[1], job_limit=1),
                           live=(rows[0].id,)),
             self.claim_of(second, tick, rows[2], start=self.ask(rows[2], job_limit=1)),
         ]  # fmt: skip
@@ -91,7 +91,7 @@ class StoreClaims(StoreCase):
         self.store.swap([self.ended(finished, "failed")])
         reopened = self.kept(ids[0]).copy()
         reopened.status = "queued"
-        answer = self.store.swap([self.ended(finished)._replace(row=reopened, status="failed", token=None)])[0]
+        answer = self.store.swap([self.ended(finished).replaced(row=reopened, status="failed", token=None)])[0]
         assert answer.state is not None
         assert [live.run_id for live in answer.state.live] == ids
 
@@ -102,7 +102,7 @@ class StoreClaims(StoreCase):
             row = self.row(tick)
             known = self.store.job_states([JOB])[0]
             assert known is not None
-            answer = self.store.claim([self.claim_of(known, tick, row, counts=1)._replace(previous=None)])[0]
+            answer = self.store.claim([self.claim_of(known, tick, row, counts=1).replaced(previous=None)])[0]
             assert (answer.verdict, answer.state.watermark) == ("claimed", later)
             assert self.store.run(row.id) is not None
         after = self.store.job_states([JOB])[0]
@@ -115,7 +115,7 @@ class StoreClaims(StoreCase):
         row = self.row(tick)
         claim = self.claim_of(state, tick, row.copy(), start=self.ask(row, "token"), counts=1)
         first = self.store.claim([claim])[0]
-        again = self.store.claim([claim._replace(rows=(row.copy(),))])[0]
+        again = self.store.claim([claim.replaced(rows=(row.copy(),))])[0]
         assert again.verdict == "claimed"
         assert again.begun == first.begun
         assert again.state == first.state
@@ -127,7 +127,7 @@ class StoreClaims(StoreCase):
         claim = self.claim_of(state, state.watermark + SECOND, row.copy())
         after = self.store.claim([claim])[0].state
         self.claimed(after, after.watermark + SECOND)
-        assert self.store.claim([claim._replace(rows=(row.copy(),))])[0].verdict == "claimed"
+        assert self.store.claim([claim.replaced(rows=(row.copy(),))])[0].verdict == "claimed"
 
     def test_a_future_tick_is_too_early(self) -> None:
         state = self.declared()

@@ -32,7 +32,7 @@ class StoreFaults(StoreCase):
         tick = state.watermark + SECOND
         row = self.row(tick)
         claim = self.claim_of(state, tick, row.copy(), start=self.ask(row, "token"), counts=1)
-        begun = again(lambda: lossy.claim([claim._replace(rows=(row.copy(),))])[0].begun, StoreError)
+        begun = again(lambda: lossy.claim([claim.replaced(rows=(row.copy(),))])[0].begun, StoreError)
         assert (begun.token, begun.fence) == ("token", 1)
         added = self.row(origin="run_now")
         assert again(lambda: lossy.add([added.copy()]), StoreError)[0] == added
@@ -43,7 +43,7 @@ class StoreFaults(StoreCase):
         assert again(lambda: lossy.put_value(f"run:{begun.id}", "k", "1", holder="token"), StoreError)
         assert again(lambda: lossy.set_progress(begun.id, "token", "{}"), StoreError)
         swap = self.ended(begun, "failed", streak=1)
-        answer = again(lambda: lossy.swap([swap._replace(row=swap.row.copy())])[0], StoreError)
+        answer = again(lambda: lossy.swap([swap.replaced(row=swap.row.copy())])[0], StoreError)
         assert (answer.verdict, answer.state.streak) == ("swapped", 1)
         assert again(lambda: lossy.discard(begun.id), StoreError)
         assert again(lambda: lossy.pause(JOB, "why"), StoreError).pause_reason == "why"
@@ -61,7 +61,7 @@ class StoreFaults(StoreCase):
 
     def test_a_batch_that_fails_leaves_nothing(self) -> None:
         state = self.declared()
-        known, unknown = self.row(state.watermark + SECOND), state._replace(job_id="never declared")
+        known, unknown = self.row(state.watermark + SECOND), state.replaced(job_id="never declared")
         claims = [self.claim_of(state, known.due, known), self.claim_of(unknown, state.watermark + SECOND)]
         with pytest.raises(StoreError, match="never declared"):
             self.store.claim(claims)
@@ -75,7 +75,7 @@ class StoreFaults(StoreCase):
         self.store.close()
         after = self.open()
         assert after.run(begun.id) == begun
-        assert after.job_states([JOB]) == [state._replace(fence=1)]
+        assert after.job_states([JOB]) == [state.replaced(fence=1)]
         assert after.value("scope", "key") == "1"
         assert after.renew(NODE, [(begun.id, begun.token or "")], 30.0).lost == frozenset()
 

@@ -69,7 +69,7 @@ class StoreJobs(StoreCase):
         moved = self.store.sync_jobs([JobSeen("new", "signature")])[0]
         earlier = self.store.job_states(["old"])[0]
         assert earlier is not None
-        assert moved == earlier._replace(job_id="new")
+        assert moved == earlier.replaced(job_id="new")
         assert (moved.watermark, moved.claimed) == (tick, 1)
 
     def test_a_dropped_earlier_id_may_be_used_anew(self) -> None:
@@ -88,8 +88,8 @@ class StoreJobs(StoreCase):
         first = self.store.job_states(["first"])[0]
         assert first is not None
         for _ in range(2):
-            assert self.store.sync_jobs([JobSeen("third", "signature", "second")]) == [first._replace(job_id="second")]
-        assert self.store.sync_jobs([JobSeen("third", "signature")]) == [first._replace(job_id="third")]
+            assert self.store.sync_jobs([JobSeen("third", "signature", "second")]) == [first.replaced(job_id="second")]
+        assert self.store.sync_jobs([JobSeen("third", "signature")]) == [first.replaced(job_id="third")]
 
     def test_jobs_that_exchange_their_ids_keep_their_states(self) -> None:
         one, other = self.declared("one"), self.declared("other", since=60.0)

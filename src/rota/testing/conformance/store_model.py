@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import pytest
 
 from rota.backends.memory import MemoryStore
 from rota.core.run import RunRow
+from rota.core.values import Value
 from rota.ports import Begin, JobSeen, Store, Swap, TickClaim
 from rota.testing.conformance._lock_case import IS_FULL
 from rota.testing.conformance._store_case import NODE, SECOND, StoreCase
@@ -149,15 +151,21 @@ def _copied(value: Any) -> Any:
     """The same arguments with rows of their own, since a store may keep what it is handed."""
     if isinstance(value, RunRow):
         return value.copy()
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_copied(each) for each in value))
-    if isinstance(value, (list, tuple)):
-        return type(value)(_copied(each) for each in value)
+    if isinstance(value, Value):
+        return type(value)(*map(_copied, _facts_of(value)))
+    if type(value) in (list, tuple):
+        return type(value)(map(_copied, value))
     return value
+
+
+def _facts_of(value: Any) -> list[Any]:
+    return [getattr(value, field.name) for field in fields(value)]
 
 
 def _plain(value: Any) -> Any:
     """An answer as lists and rows, since which sort of sequence it is does not matter."""
+    if isinstance(value, Value):
+        value = _facts_of(value)
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
     return value

@@ -58,7 +58,7 @@ class StoreRuns(StoreCase):
         waiting = self.ended(first, "waiting")
         self.store.swap([waiting])
         self.clock.advance(10.0)
-        stale, right = self.ask(self.kept(first.id))._replace(attempt=0), self.ask(self.kept(first.id))
+        stale, right = self.ask(self.kept(first.id)).replaced(attempt=0), self.ask(self.kept(first.id))
         assert self.store.begin([stale])[0].verdict == "gone"
         second = self.store.begin([right])[0].row
         assert second is not None
@@ -88,7 +88,7 @@ class StoreRuns(StoreCase):
         assert not self.store.renew(NODE, [(first.id, first.token or "")], 30.0).lost
         over = self.kept(first.id).copy()
         over.stuck = False
-        self.store.swap([stuck._replace(row=over, status="timed_out")])
+        self.store.swap([stuck.replaced(row=over, status="timed_out")])
         assert self.kept(first.id).token is None
         assert self.store.begin([self.ask(second, job_limit=1)])[0].verdict == "begun"
 
@@ -102,7 +102,7 @@ class StoreRuns(StoreCase):
         assert self.store.begin([self.ask(self.kept(begun.id))])[0].verdict == "gone"
         over = self.kept(begun.id).copy()
         over.stuck = False
-        self.store.swap([stuck._replace(row=over, status="waiting")])
+        self.store.swap([stuck.replaced(row=over, status="waiting")])
         assert [row.id for row in self.store.due(self.now(), 10).ready] == [begun.id]
 
     def test_begin_respects_the_limit_of_the_lane(self) -> None:
@@ -131,8 +131,8 @@ class StoreRuns(StoreCase):
         self.declared()
         begun = self.begun(self.row(origin="run_now"))
         right = self.ended(begun)
-        assert self.store.swap([right._replace(row=right.row.copy(), token=None)])[0].verdict == "lost"
-        assert self.store.swap([right._replace(row=right.row.copy(), status="queued")])[0].verdict == "lost"
+        assert self.store.swap([right.replaced(row=right.row.copy(), token=None)])[0].verdict == "lost"
+        assert self.store.swap([right.replaced(row=right.row.copy(), status="queued")])[0].verdict == "lost"
         assert self.kept(begun.id).status == "running"
         assert self.store.swap([right])[0].verdict == "swapped"
         kept = self.kept(begun.id)
@@ -143,8 +143,8 @@ class StoreRuns(StoreCase):
         self.declared()
         begun = self.begun(self.row(origin="run_now"))
         swap = self.ended(begun, "failed", streak=1, covered=7, logs=('"line"',))
-        first = self.store.swap([swap._replace(row=swap.row.copy())])[0]
-        again = self.store.swap([swap._replace(row=swap.row.copy())])[0]
+        first = self.store.swap([swap.replaced(row=swap.row.copy())])[0]
+        again = self.store.swap([swap.replaced(row=swap.row.copy())])[0]
         assert again == first
         assert first.state is not None
         assert (first.state.streak, first.state.covered_until) == (1, 7)
@@ -164,7 +164,7 @@ class StoreRuns(StoreCase):
         self.declared()
         begun = self.begun(self.row(origin="run_now"), ttl=30.0)
         swap = self.ended(begun, "lost", expired=True)
-        assert self.store.swap([swap._replace(row=swap.row.copy())])[0].verdict == "lost"
+        assert self.store.swap([swap.replaced(row=swap.row.copy())])[0].verdict == "lost"
         assert not self.store.due(self.now(), 10).expired
         self.clock.advance(30.0)
         assert [row.id for row in self.store.due(self.now(), 10).expired] == [begun.id]
@@ -183,7 +183,7 @@ class StoreRuns(StoreCase):
         assert [row.id for row in found] == [begun.id]
         over = found[0].copy()
         over.stuck = False
-        swap = stuck._replace(row=over, status="timed_out", expired=True)
+        swap = stuck.replaced(row=over, status="timed_out", expired=True)
         assert self.store.swap([swap])[0].verdict == "swapped"
         assert self.kept(begun.id).token is None
 
