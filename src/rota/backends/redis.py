@@ -82,8 +82,8 @@ class RedisStore(Namespaced):
 
     def sync_jobs(self, jobs: Sequence[JobSeen]) -> Sequence[JobState]:
         names = [seen.renamed_from or seen.job_id for seen in jobs]
-        seen = [(one.job_id, one.signature, one.renamed_from) for one in jobs]
-        calls = [[b"sync", texts.batch(seen[at : at + JOBS_CHUNK])] for at in range(0, len(seen), JOBS_CHUNK)]
+        told = [(seen.job_id, seen.signature, seen.renamed_from) for seen in jobs]
+        calls = [[b"sync", texts.batch(told[at : at + JOBS_CHUNK])] for at in range(0, len(told), JOBS_CHUNK)]
         return [texts.state_of(name, facts) for name, facts in zip(names, self._states(calls), strict=True)]
 
     def job_states(self, job_ids: Sequence[str]) -> Sequence[JobState | None]:
