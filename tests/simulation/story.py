@@ -173,6 +173,8 @@ class Story:
             node = process.node
             if node is not None and (node.services.calls or node.engine.performer.pending):
                 yield f"{process.name} is at work"
+            if node is not None and node.engine.performer.is_down:
+                yield f"{process.name} has not found its store again"
 
     def _unclaimed(self, declared: Declaration) -> Iterator[str]:
         claim_id = declared.options.get("renamed_from", declared.id)
