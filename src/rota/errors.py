@@ -89,8 +89,9 @@ class UnknownTimeZoneError(ConfigurationError):
         self.suggestion: str | None = suggestion
 
     def __str__(self) -> str:
-        hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
-        return f"unknown time zone {_on_one_line(self.key)!r}{hint}"
+        place = "write the name of a place, such as 'America/New_York'"
+        hint = f"did you mean {self.suggestion!r}?" if self.suggestion else place
+        return f"unknown time zone {_on_one_line(self.key)!r}; {hint}"
 
 
 class DuplicateJobError(ConfigurationError):

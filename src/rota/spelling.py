@@ -39,6 +39,7 @@ def corrects_names(where: str, words: Mapping[str, str] = NO_WORDS) -> Callable[
                 return called(*args, **kwargs)
             except TypeError:
                 refuse_misspelt(kwargs, called, where, words)
+                refuse_too_many(args, called, where)
                 raise
 
         @wraps(called)
@@ -72,6 +73,23 @@ def refuse_misspelt(
     kinds = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     known = [name for name, parameter in signature(called).parameters.items() if parameter.kind in kinds]
     refuse_unknown(given, [name for name in known if name not in ("self", "cls")], where, words)
+
+
+def refuse_too_many(given: Sequence[object], called: Callable[..., object], where: str) -> None:
+    """Raise where more is given by position than the function takes so."""
+    from inspect import Parameter, signature
+
+    parameters = signature(called).parameters.values()
+    by_position = [parameter.name for parameter in parameters if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    by_name = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
+    if len(given) <= len(by_position) or any(parameter.kind is Parameter.VAR_POSITIONAL for parameter in parameters):
+        return
+    from rota.errors import ConfigurationError
+
+    own = len([name for name in by_position if name in ("self", "cls")])
+    takes = ", ".join(by_position[own:]) or "nothing"
+    rest = f"; write the others by name: {', '.join(f'{name}=…' for name in by_name)}" if by_name else ""
+    raise ConfigurationError(f"{where}: by position it takes {takes}, and {len(given) - own} were given{rest}")
 
 
 def refuse_unknown(

@@ -14,7 +14,7 @@ import pytest
 import redis
 import sqlalchemy
 
-from rota import ConfigurationError, GiveUp, Jobs, Retry, RetryAfter, Scheduler, Snooze
+from rota import ConfigurationError, GiveUp, Jobs, Retry, RetryAfter, Scheduler, Snooze, StateError
 from rota.core.job import place_of
 from rota.core.options import OPTION_NAMES
 from rota.executors.inline import InlineExecutor
@@ -154,12 +154,52 @@ def test_the_id_of_a_job_is_not_updated() -> None:
     )
 
 
+def test_what_is_to_be_given_by_name_is_told() -> None:
+    scheduler: Any = Scheduler()
+    scheduler.add(work)
+    anything: Any = Retry
+    assert said(lambda: scheduler.enqueue("work", 42)) == (
+        "enqueue: by position it takes job, and 2 were given; write the others by name:"
+        " args=…, kwargs=…, delay=…, at=…, key=…"
+    )
+    assert said(lambda: anything(*range(9))).startswith("Retry: by position it takes attempts, ")
+    assert said(lambda: asyncio.run(scheduler.aio.run_now("work", 42))).startswith(
+        "run_now: by position it takes job, "
+    )
+
+
+@pytest.mark.parametrize(
+    ("meant", "words"),
+    [
+        (lambda: Cron("0 2 * * sunday"), "unknown name SUNDAY; write SUN"),
+        (lambda: Cron("0 2 * * *", tz="PST"), "write the name of a place, such as 'America/New_York'"),
+        (lambda: Cron("0 2 * * *", tz="+02:00"), "write the name of a place"),
+        (Interval, "give one, such as minutes=5"),
+        (lambda: Scheduler().job(retry=True)(work), "such as Retry(attempts=3), not True"),  # type: ignore[arg-type]
+        (lambda: Scheduler().job()(work()), "a job needs a function (or 'package.module:name'), not None"),  # type: ignore[func-returns-value,type-var]
+        (lambda: Scheduler().interval(minutes=1)(InlineExecutor.capacity), "scheduler.add(thing.method, …)"),
+        (
+            lambda: Once("2030-01-01T00:00", tz=None).next_after(datetime.fromisoformat("2030-01-01T00:00")),
+            "such as 2030-01-01T00:00:00+00:00",
+        ),
+    ],
+)
+def test_what_would_be_right_is_told(meant: Callable[[], object], words: str) -> None:
+    assert words in said(meant)
+
+
+def test_run_holds_up_no_loop() -> None:
+    async def main() -> None:
+        with pytest.raises(StateError, match=r"await serve\(\)"):
+            Scheduler().run()
+
+    asyncio.run(main())
+
+
 def test_another_misuse_stays_a_type_error() -> None:
     scheduler: Any = Scheduler()
     scheduler.add(work)
-    wrong: Any = Retry
     for misused in (
-        lambda: wrong(*range(9)),
         scheduler.lock,
         lambda: scheduler.run_now("work", args=[object()]),
     ):

@@ -207,6 +207,22 @@ def test_explain_knows_which_nodes_lived(scheduler: Scheduler) -> None:
         assert scheduler.explain("hourly").reason == "nobody_alive"
 
 
+def test_explain_knows_that_the_process_of_a_run_is_gone(scheduler: Scheduler) -> None:
+    @scheduler.cron("0 * * * *")
+    def hourly() -> None: ...
+
+    with simulate(scheduler, start="2026-01-01T00:00Z") as sim:
+        sim.takes(hourly, minutes=30)
+        sim.advance(hours=1)
+        assert scheduler.explain("hourly").verdict.endswith("has begun: it is at work.")
+        sim.kill(0)
+        sim.advance(minutes=5)
+        told = scheduler.explain("hourly")
+        assert told.reason == "running"
+        assert told.verdict.endswith("has begun: its process is gone.")
+        assert "on_crash" in told.hint
+
+
 def test_explain_knows_that_the_only_node_is_dead(scheduler: Scheduler) -> None:
     scheduler.add(lambda: None, Interval(minutes=10), id="job")
     with simulate(scheduler, start="2026-01-01T00:00Z") as sim:

@@ -17,6 +17,8 @@ from rota.errors import ArgumentsError
 NOT_AWAITED: Final = "a plain function returned a coroutine, which nobody awaits: write `async def`"
 """What is the matter with a job that nobody could tell to be a coroutine function."""
 
+_HOW_TO_GIVE_THEM: Final = "pass them with args=[…] and kwargs={…}"
+
 _RUN_CLASSES = frozenset({"Run", "AsyncRun"})
 
 
@@ -71,9 +73,11 @@ def check_arguments(
     try:
         signature.bind(*positional, **named)
     except TypeError as error:
+        is_method = next(iter(signature.parameters), "") == "self"
+        advice = "declare the method of an object: scheduler.add(thing.method, …)" if is_method else _HOW_TO_GIVE_THEM
         raise ArgumentsError(
             f"{where}: {getattr(func, '__qualname__', func)}{signature} cannot be called with the arguments given:"
-            f" {error}; pass them with args=[…] and kwargs={{…}}"
+            f" {error}; {advice}"
         ) from None
 
 

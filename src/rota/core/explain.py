@@ -99,9 +99,7 @@ def _by_row(facts: Facts, row: RunRow, shown: str) -> Explanation:
     if row.error:
         evidence.append(row.error)
     if row.status == "running" or row.stuck:
-        word = "stuck" if row.stuck else "running"
-        text = "its thread does not return" if row.stuck else "it is at work"
-        return _say(facts, word, f"The run of {shown} has begun: {text}.", evidence, "")
+        return _at_work(facts, row, shown, evidence)
     if row.status in ("queued", "waiting"):
         return _say(facts, "waiting", f"The run of {shown} has not ended: {_awaited(facts, row)}.", evidence, "")
     if row.status == "cancelled":
@@ -109,6 +107,17 @@ def _by_row(facts: Facts, row: RunRow, shown: str) -> Explanation:
     if row.status in ("skipped", "missed"):
         return _passed_over(facts, row, shown, evidence)
     return _say(facts, "ran", f"It ran for {shown} and {_ending(row)}.", evidence, _after_failure(facts, row))
+
+
+def _at_work(facts: Facts, row: RunRow, shown: str, evidence: list[str]) -> Explanation:
+    word = "stuck" if row.stuck else "running"
+    gone = [node for node in facts.nodes if node.id == row.node and node.last_seen < facts.now]
+    if gone:
+        evidence.append(f"{row.node} lived until {rfc3339(gone[0].last_seen)} at the latest")
+        text, hint = "its process is gone", "The next process that declares the job takes the run over, by on_crash."
+    else:
+        text, hint = "its thread does not return" if row.stuck else "it is at work", ""
+    return _say(facts, word, f"The run of {shown} has begun: {text}.", evidence, hint)
 
 
 def _awaited(facts: Facts, row: RunRow) -> str:

@@ -191,7 +191,7 @@ def _retry(value: object) -> Retry | None:
         return value
     if type(value) is int:
         raise TypeError(f"a Retry is expected: write Retry(attempts={value})")
-    raise TypeError(f"a Retry is expected, not {value!r}")
+    raise TypeError(f"a Retry is expected, such as Retry(attempts=3), not {value!r}")
 
 
 def _arguments(value: object) -> tuple[JSON, ...]:

@@ -67,13 +67,12 @@ def declared(
     func: Callable[..., object], trigger: Trigger | None, id: str | None, given: Mapping[str, object]
 ) -> Declared:
     """A declaration with its id settled and its types looked at."""
-    if not callable(func):
-        raise ConfigurationError(f"a job needs a function (or 'package.module:name'), not {func!r}")
     if trigger is not None and not isinstance(trigger, Trigger):
         raise ConfigurationError(f"a trigger is expected, such as {as_trigger(trigger)}, not {trigger!r}")
+    job_id = job_id_of(func, id)
     if shape_of(func).is_generator:
         raise ConfigurationError(f"{place_of(func)}: a generator function does nothing when called; write no yield")
-    return Declared(job_id_of(func, id), func, trigger, given or NOTHING)
+    return Declared(job_id, func, trigger, given or NOTHING)
 
 
 def as_trigger(given: object) -> str:
@@ -87,6 +86,7 @@ def as_trigger(given: object) -> str:
 
 def job_id_of(func: Callable[..., object], id: str | None) -> str:
     """The id given, else the function's name; `ConfigurationError` where it has none of its own."""
+    _refuse_no_function(func)
     name = default_id(func) if id is None else id
     if name is None:
         raise ConfigurationError(f"{place_of(func)}: a lambda, partial or callable object needs an id: id='…'")
@@ -95,6 +95,11 @@ def job_id_of(func: Callable[..., object], id: str | None) -> str:
     if not name.isascii() or len(name) > LONGEST_ID:
         _check_id(name)
     return name
+
+
+def _refuse_no_function(func: object) -> None:
+    if not callable(func):
+        raise ConfigurationError(f"a job needs a function (or 'package.module:name'), not {func!r}")
 
 
 def build(entry: Declared, terms: Terms, home: JobHome) -> Job:

@@ -29,6 +29,7 @@ from rota.drivers.hosted import HostedNode, Replaced
 from rota.drivers.identity import id_maker, node_row
 from rota.drivers.locked_store import LockedStore
 from rota.drivers.node import Node, NodeParts, ShutdownReport
+from rota.drivers.off_loop import is_on_loop
 from rota.drivers.opening import is_store
 from rota.drivers.reloader import watch_for_reloader
 from rota.drivers.runtime import Runtime, make_runtime
@@ -175,6 +176,8 @@ class Host:
     def run(self) -> None:
         """Run in this thread until SIGTERM or SIGINT, then shut down. A child that only imports the main module again
         is not kept: it is told why, and goes on."""
+        if is_on_loop():
+            raise StateError("run() would hold up the event loop of this thread: in a coroutine, await serve()")
         with StopSignals() as signals:
             with self._mutex:
                 if self.node is not None:

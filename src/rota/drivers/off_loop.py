@@ -6,6 +6,7 @@ frequent kind, does not pay.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
@@ -26,6 +27,19 @@ async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
     except RuntimeError:
         return call()
     return await called
+
+
+def is_on_loop() -> bool:
+    """Whether an event loop runs in this thread."""
+    if "asyncio" not in sys.modules:
+        return False
+    import asyncio  # loaded already
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def shielded(awaitable: Awaitable[T]) -> Awaitable[T]:

@@ -349,7 +349,8 @@ def _value(field: Field, text: str, offset: int) -> int:
         if named is not None:
             return named
         if len(text) > 1 and text.isalpha():
-            raise _Refused(offset, len(text), f"unknown name {text[:20]}")
+            hint = f"; write {text[:3]}" if text[:3] in field.names else ""
+            raise _Refused(offset, len(text), f"unknown name {text[:20]}{hint}")
     value = _number(text, offset)
     if not field.low <= value <= field.high:
         raise _Refused(offset, len(text), f"{text[:20]} is out of range {field.low}-{field.high}")

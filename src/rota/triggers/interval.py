@@ -61,7 +61,8 @@ class Interval(Trigger):
             raise ConfigurationError("the step of an interval is a timedelta or its parts by name, not both")
         micros = step // timedelta(microseconds=1)
         if micros < SHORTEST:
-            raise ConfigurationError(f"the step of an interval is at least 1 ms, not {step.total_seconds()} s")
+            example = "" if micros else ": give one, such as minutes=5"
+            raise ConfigurationError(f"the step of an interval is at least 1 ms, not {step.total_seconds()} s{example}")
         object.__setattr__(self, "_step", micros)
         object.__setattr__(self, "_anchor", 0 if anchor is None else to_micros(instant_of(anchor, "anchor")))
 

@@ -13,6 +13,9 @@ from rota.errors import ConfigurationError, UnknownTimeZoneError
 
 UTC_KEY = "UTC"
 
+LONGEST_ABBREVIATION = 5
+"""Letters of a name such as `AEDT`, which says a time and no place."""
+
 
 def zone_key(tz: str | ZoneInfo | None) -> str | None:
     """The key of a zone given as its name or as a ``ZoneInfo``; ``None`` stays ``None``.
@@ -62,7 +65,8 @@ def instant_of(value: datetime | str, what: str) -> datetime:
         raise ConfigurationError(f"{what} is an aware datetime or ISO text, not {type(value).__name__}")
     if value.utcoffset() is None:
         raise ConfigurationError(
-            f"{what} is naive ({value.isoformat()}): which instant it is depends on a zone; give an aware one"
+            f"{what} is naive ({value.isoformat()}): which instant it is depends on a zone; give an aware one, such as"
+            f" {value.isoformat()}+00:00"
         )
     try:
         return value.astimezone(UTC)
@@ -87,5 +91,7 @@ def _nearest(key: str) -> str | None:
     for folded, name in by_folded.items():
         if folded.rpartition("/")[2] == key.casefold().replace(" ", "_"):
             return name
+    if len(key) <= LONGEST_ABBREVIATION and key.isupper():
+        return None  # such as PST: what is spelt like it is another time
     found = get_close_matches(key[:60].casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None
