@@ -182,7 +182,10 @@ def _instant(value: object) -> datetime | None:
     if not isinstance(moment, datetime):
         raise TypeError(f"an aware datetime is expected, not {value!r}")
     if moment.tzinfo is None:
-        raise ValueError(f"{value} is naive: which instant it is depends on a zone; give an aware datetime")
+        raise ValueError(
+            f"{value} is naive: which instant it is depends on a zone; give an aware datetime, such as"
+            f" {moment.isoformat()}+00:00"
+        )
     return moment
 
 

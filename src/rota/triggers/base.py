@@ -212,5 +212,6 @@ def _json(value: object) -> Json:
 
 def _not_aware(instant: object) -> str:
     if isinstance(instant, datetime):
-        return f"{instant.isoformat()} is naive: which instant it is depends on a zone; give an aware datetime"
+        shown = instant.isoformat()
+        return f"{shown} is naive: which instant it is depends on a zone; give an aware datetime, such as {shown}+00:00"
     return f"an instant is an aware datetime, not {type(instant).__name__}"
