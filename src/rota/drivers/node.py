@@ -279,8 +279,10 @@ class Node:
         deadline = engine.clock.monotonic() + max(0.0, timeout)
         hurried = False
         try:
-            for call in engine.attempts.all():
+            calls = engine.attempts.all()
+            for call in calls:
                 call.ask_to_stop("shutdown")
+            engine.teller.stopping([call.job.id for call in calls], timeout)
             self._drain(deadline, max(timeout - FORCE_BEFORE_END, timeout * GRACE))
         except KeyboardInterrupt:
             hurried = True

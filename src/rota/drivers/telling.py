@@ -72,6 +72,11 @@ class Teller:
         if self._log.enabled_for(logging.INFO):
             self._log.info("scheduler.started", node=node, jobs=jobs, tzdata=zone_data())
 
+    def stopping(self, at_work: Collection[str], timeout: float) -> None:
+        """A node shuts down; for the jobs at work it waits."""
+        if self._log.enabled_for(logging.INFO):
+            self._log.info("scheduler.stopping", at_work=sorted(set(at_work)), timeout_s=timeout)
+
     def run_started(self, call: AttemptCall) -> None:
         """An attempt has been handed to its executor."""
         if self._listeners:
