@@ -421,3 +421,22 @@ def test_the_run_knows_why_it_is_to_stop(tmp_path):
     assert begun.wait(PATIENCE)
     scheduler.shutdown()
     assert said == ["shutdown", "shutdown"]
+
+
+def test_a_shutdown_tells_the_log_what_it_waits_for(tmp_path, caplog):
+    caplog.set_level("INFO", "rota")
+    scheduler, at_work = scheduler_on(tmp_path), threading.Event()
+
+    @scheduler.job()
+    def export(run):
+        at_work.set()
+        until(lambda: run.cancelled)
+        run.check_cancelled()
+
+    scheduler.start()
+    run_id = scheduler.run_now(export)
+    assert at_work.wait(PATIENCE)
+    assert scheduler.shutdown(LONGER).interrupted == (run_id,)
+    [said] = [record.getMessage() for record in caplog.records if "scheduler.stopping" in record.getMessage()]
+    assert "['export']" in said
+    assert f"timeout_s={LONGER}" in said
