@@ -684,3 +684,13 @@ def test_an_instant_may_be_iso_text_with_its_offset(tmp_path):
     assert scheduler.get_run(run_id).status == "succeeded"
     with pytest.raises(ConfigurationError, match="after is naive"):
         scheduler.next_fires("hourly", after="2026-03-02T07:30")
+
+
+def test_explain_says_that_a_schedule_is_over():
+    scheduler = Scheduler(clock=FakeClock("2026-03-01T00:00Z"))
+    scheduler.add(lambda: None, Cron("0 2 * * *"), id="job", end="2020-01-01T00:00Z")
+    scheduler.start()
+    told = scheduler.explain("job")
+    assert told.reason == "before_first_seen"
+    assert told.evidence[-1] == "its schedule is over: no tick lies ahead"
+    scheduler.shutdown()

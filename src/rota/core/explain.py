@@ -220,6 +220,8 @@ def _never_seen(facts: Facts, shown: str) -> Explanation | None:
     if state is not None and facts.at > state.first_seen:
         return None
     evidence = [f"first seen: {'never' if state is None else rfc3339(state.first_seen)}"]
+    if facts.trigger is not None and facts.trigger.next_tick(max(facts.at, facts.now)) is None:
+        evidence.append("its schedule is over: no tick lies ahead")
     verdict = f"It did not run at {shown}: the store had not seen the job yet."
     hint = "Ticks before a job is first seen do not exist for it; backfill() runs them."
     return _say(facts, "before_first_seen", verdict, evidence, hint)
