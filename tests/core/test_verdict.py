@@ -151,8 +151,15 @@ def told(swap):
             raised(asyncio.CancelledError(), forced=True),
             {},
             {},
-            ("failed", "failed", 1, None, ""),
-            id="coroutine cancelled by its own code",
+            ("lost", "interrupted", 1, None, "its task was cancelled"),
+            id="coroutine cancelled by others, or by its own code",
+        ),
+        pytest.param(
+            raised(asyncio.CancelledError(), forced=True),
+            STEADY,
+            {},
+            ("queued", "interrupted", 1, 1, "rerun"),
+            id="the same, rerun after a crash",
         ),
         pytest.param(
             raised(OSError()),

@@ -70,6 +70,13 @@ def test_lateness_of_an_enqueued_run_counts_from_when_it_was_due(world):
     assert world.scheduler.get_run(run_id).result == 0
 
 
+def test_true_is_another_argument_than_one(world, job):
+    world.start()
+    world.scheduler.enqueue(job, args=["a"], kwargs={"loud": True}, key="order-7")
+    with pytest.raises(ConfigurationError, match=r"order-7.*other arguments"):
+        world.scheduler.enqueue(job, args=["a"], kwargs={"loud": 1}, key="order-7")
+
+
 @pytest.mark.parametrize("stage", ["waiting", "ended"])
 def test_the_same_key_is_the_same_run(world, job, stage):
     world.start()

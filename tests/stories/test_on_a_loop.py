@@ -73,6 +73,28 @@ def test_cancelling_serve_shuts_down_to_the_end_however_often_it_is_cancelled(sc
     assert (run.status, run.attempts[-1].outcome) == ("queued", "interrupted")
 
 
+@pytest.mark.parametrize(("on_crash", "status"), [("rerun", "queued"), ("lost", "lost")])
+def test_a_coroutine_cut_off_with_its_loop_follows_on_crash(scheduler, on_crash, status):
+    at_work = threading.Event()
+
+    async def wait_for_ever():
+        at_work.set()
+        await asyncio.sleep(LONGER)
+
+    scheduler.add(wait_for_ever, id="job", on_crash=on_crash)
+
+    async def main():
+        serving = asyncio.create_task(scheduler.serve())
+        run_id = await scheduler.aio.run_now("job")
+        await asyncio.to_thread(at_work.wait, PATIENCE)
+        assert not serving.done()
+        return run_id  # asyncio.run cancels what is left: the task of serve(), and that of the job
+
+    run = scheduler.get_run(asyncio.run(main()))
+    assert run.status == status
+    assert [attempt.outcome for attempt in run.attempts] == ["interrupted"]
+
+
 def test_serve_returns_when_it_is_shut_down_from_elsewhere(scheduler):
     async def main():
         served = asyncio.create_task(scheduler.serve())

@@ -96,6 +96,21 @@ def test_a_run_now_before_any_success_starts_at_the_previous_tick(world):
     assert windows(world.runs(job)) == [(0, 2), (2, 3.5)]
 
 
+def test_a_run_now_beside_the_first_tick_answers_for_its_window_too(world):
+    @world.scheduler.cron("*/10 * * * *", retry=Retry(attempts=2, wait_initial=120, wait_jitter=0))
+    def job(run):
+        if run.origin == "tick":
+            raise ValueError
+
+    world.start()
+    world.advance(minutes=11)
+    assert world.runs(job)[0].status == "waiting"
+    world.scheduler.run_now(job)
+    world.advance(minutes=5)
+    ended = {run.origin: (run.status, *windows([run])) for run in world.runs(job)}
+    assert ended == {"tick": ("failed", (0, 10)), "run_now": ("succeeded", (0, 11))}
+
+
 def test_an_enqueued_run_has_no_window(world):
     @world.scheduler.interval(minutes=2)
     def job(run):

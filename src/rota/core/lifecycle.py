@@ -261,7 +261,11 @@ def window_start(options: JobOptions, trigger: Trigger | None, state: JobState, 
     previous tick. `None`: a job without a trigger and without a past has no window."""
     if options.windows_join and state.covered_until is not None:
         return min(state.covered_until, end)
-    previous = None if trigger is None else trigger.previous_tick(end)
+    first = end
+    if options.windows_join and state.live:
+        # Nothing has succeeded so far, and what is at work may fail: its window is answered for as well.
+        first = state.live[0].tick or end
+    previous = None if trigger is None else trigger.previous_tick(min(first, end))
     if previous is None:
         return None if trigger is None else end
     return previous

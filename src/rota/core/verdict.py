@@ -25,6 +25,8 @@ PROCESS_GONE: Final = "the process that ran it is gone"
 MOST_ATTEMPTS: Final = 500
 """Attempts that a record keeps, the first and the last ones: of a run that snoozes on and on it is written anew with
 each."""
+LOOP_ENDS: Final = 1_000_000
+"""Microseconds after which a run whose task was cancelled by others is made again: the loop may be about to end."""
 TRACEBACKS_AT_EACH_END: Final = 10
 """Attempts, the first and the last ones, that keep their traceback: so a record has a size that every store takes."""
 
@@ -161,7 +163,7 @@ def _verdict(options: JobOptions, row: RunRow, ended: Ended) -> _Verdict:
         return _retry_or(options, row, ended, RunTimeout("timed out"), "timed_out")
     if outcome.died:
         return _crashed(options, row, ended.at, "lost")
-    if isinstance(error, RunCancelled) or (outcome.forced and ended.cancel_reason is not None):
+    if isinstance(error, RunCancelled) or outcome.forced:
         return _stopped(options, row, ended)
     if isinstance(error, Answer):
         return _answered(options, row, ended, error)
@@ -180,7 +182,8 @@ def _stopped(options: JobOptions, row: RunRow, ended: Ended) -> _Verdict:
     """Of an attempt that stopped itself at a safe point, or was stopped by force.
 
     One that nobody asked to stop is cancelled, whatever reason it gives: begun again at once, it would stop again,
-    without end. That its lease is lost it may see before its driver does.
+    without end. That its lease is lost it may see before its driver does. By force and for no reason known here it is
+    stopped where the host cancels all tasks of its loop, as `asyncio.run` does at its end.
     """
     error, forced = ended.outcome.error, ended.outcome.forced
     why = ended.cancel_reason or (message_of(error) if isinstance(error, RunCancelled) else None)
@@ -189,6 +192,8 @@ def _stopped(options: JobOptions, row: RunRow, ended: Ended) -> _Verdict:
         return _Verdict("cancelled", "cancelled", reason=why or "cancel")
     if not forced:
         return _Verdict("interrupted", "queued", 0, ended.at, why or "")
+    if why is None:
+        return _crashed(options, row, ended.at + LOOP_ENDS, "interrupted", "its task was cancelled")
     reason = "its lease was lost" if why == "lease_lost" else "cut off by shutdown"
     return _crashed(options, row, ended.at, "interrupted", reason)
 

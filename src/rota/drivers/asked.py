@@ -15,7 +15,7 @@ from rota.core.calling import check_arguments
 from rota.core.job import Job
 from rota.core.json_values import storable, to_text
 from rota.core.options import LONGEST_SPAN
-from rota.core.run import FINAL, JSON, OPEN, UNHAPPY, RunRow
+from rota.core.run import FINAL, OPEN, UNHAPPY, RunRow
 from rota.errors import ConfigurationError
 from rota.triggers.base import to_micros
 from rota.triggers.zones import instant_of
@@ -55,9 +55,9 @@ def check_call(job: Job, args: Sequence[object], kwargs: Mapping[str, object] | 
     check_arguments(job.func, job.shape, used_args, used_kwargs, f"job {job.id!r}")
 
 
-def arguments_of(row: RunRow) -> tuple[JSON, JSON]:
-    """What a run was given, whatever the order in which its named arguments were written."""
-    return json.loads(row.args or "[]"), json.loads(row.kwargs or "{}")
+def arguments_of(row: RunRow) -> str:
+    """What a run was given as JSON text, in which `true` is not 1, whatever the order of its named arguments."""
+    return json.dumps([json.loads(row.args or "[]"), json.loads(row.kwargs or "{}")], sort_keys=True)
 
 
 def check_key(key: str) -> None:
