@@ -29,6 +29,8 @@ class BareTicks:
         now = self.store.now()
         begun = []
         for answer in self.store.claim([self._claim(job_id, now) for job_id in job_ids]):
+            if answer.begun is None:
+                raise SystemExit(f"a tick was not begun: {answer.verdict}")
             self._watermarks[answer.state.job_id] = answer.state.watermark
             begun.append(answer.begun)
         return begun

@@ -216,7 +216,8 @@ class Scheduler(Declaring):
         return self._host.start()
 
     def run(self) -> None:
-        """Run jobs in this thread until SIGTERM or SIGINT, then shut down."""
+        """Run jobs in this thread until SIGTERM or SIGINT, then shut down. `StateError` where a loop runs in it: await
+        `serve()` there."""
         self._host.run()
 
     async def serve(self) -> None:

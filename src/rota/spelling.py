@@ -1,4 +1,4 @@
-"""What is said to somebody who misspells the name of an argument or of an option.
+"""What is said to somebody who misspells the name of an argument or of an option, or gives one without its name.
 
 Law: it costs something only where a call fails. An unknown name raises `ConfigurationError`, which says where it was
 written and what to write: the word here for a word of other libraries, else the nearest name that exists.
@@ -26,10 +26,11 @@ IS_COROUTINE: Final = 0x80
 
 
 def corrects_names(where: str, words: Mapping[str, str] = NO_WORDS) -> Callable[[Called], Called]:
-    """Decorator of a function or method, which errors call `where`: a misspelt argument raises `ConfigurationError`.
+    """Decorator of a function or method, which errors call `where`: a misspelt argument raises `ConfigurationError`,
+    and so does more than it takes by position.
 
     It makes each call one call more. What is called so often that this counts takes `**unknown: Never` instead, and
-    hands it to `refuse_misspelt`.
+    hands it to `refuse_misspelt`; of arguments by position Python tells there.
     """
 
     def correct(called: Called) -> Called:

@@ -8,10 +8,10 @@ from rota.core.effects import Live
 from rota.core.options import make_options
 from rota.core.overlap import decide, skip_reason
 
-RUNNING = Live("1", "running", False)
-QUEUED = Live("2", "queued", False)
-WAITING = Live("3", "waiting", False)
-STUCK = Live("4", "timed_out", True)
+RUNNING = Live("1", "running", False, 1)
+QUEUED = Live("2", "queued", False, 2)
+WAITING = Live("3", "waiting", False, 3)
+STUCK = Live("4", "timed_out", True, 4)
 
 
 @pytest.mark.parametrize(

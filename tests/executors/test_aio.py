@@ -243,7 +243,7 @@ def test_coroutines_run_on_the_host_s_loop() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, 3, 2 * ROUND])
 def test_a_host_that_cancels_all_tasks_of_its_loop_loses_no_call_that_has_not_begun(count: int) -> None:
     calls = [call_of(nothing) for _ in range(count)]
 

@@ -145,3 +145,20 @@ def test_hooks_that_raise_or_block_delay_nobody(tmp_path):
     assert report.abandoned == ()
     let_go.set()
     assert until(lambda: len([kind for kind in told if kind == "run_ended"]) == 20)
+
+
+@pytest.mark.parametrize("executor", ["asyncio", "inline"])
+def test_a_coroutine_whose_own_task_was_cancelled_has_failed(executor):
+    scheduler = Scheduler()
+
+    @scheduler.job(executor=executor)
+    async def job():
+        part = asyncio.ensure_future(asyncio.sleep(LONGER))
+        part.cancel()
+        await part
+
+    run_id = scheduler.run_now(job)
+    scheduler.run_due()
+    run = scheduler.get_run(run_id)
+    assert (run.status, run.attempts[0].error_type) == ("failed", "asyncio.exceptions.CancelledError")
+    scheduler.shutdown()

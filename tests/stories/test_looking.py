@@ -694,3 +694,9 @@ def test_explain_says_that_a_schedule_is_over():
     assert told.reason == "before_first_seen"
     assert told.evidence[-1] == "its schedule is over: no tick lies ahead"
     scheduler.shutdown()
+
+
+def test_explain_of_an_instant_ahead_finds_no_schedule_over():
+    scheduler = Scheduler(clock=FakeClock("2026-03-01T00:00Z"))
+    scheduler.add(lambda: None, Once("2026-03-05T00:00Z"), id="job")
+    assert scheduler.explain("job", at="2026-03-05T00:00Z").evidence == ("first seen: never",)

@@ -11,6 +11,7 @@ import pytest
 from tests.waiting import LONGER, PATIENCE, until
 
 from rota import Scheduler
+from rota.core import verdict
 from rota.drivers.settings import FORCE_BEFORE_END
 
 pytestmark = pytest.mark.any_versions
@@ -74,7 +75,8 @@ def test_cancelling_serve_shuts_down_to_the_end_however_often_it_is_cancelled(sc
 
 
 @pytest.mark.parametrize(("on_crash", "status"), [("rerun", "queued"), ("lost", "lost")])
-def test_a_coroutine_cut_off_with_its_loop_follows_on_crash(scheduler, on_crash, status):
+def test_a_coroutine_cut_off_with_its_loop_follows_on_crash(scheduler, monkeypatch, on_crash, status):
+    monkeypatch.setattr(verdict, "LOOP_ENDS", int(LONGER * 1_000_000))
     at_work = threading.Event()
 
     async def wait_for_ever():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.stories.worlds import START, at, minutes
 
 from rota import Retry, Scheduler, StateError
-from rota.testing import FakeClock
+from rota.testing import FakeClock, simulate
 
 RESTARTING = pytest.mark.worlds("driven-memory", "driven-sqlite", "manual-memory", "manual-sqlite")
 
@@ -96,19 +96,25 @@ def test_a_run_now_before_any_success_starts_at_the_previous_tick(world):
     assert windows(world.runs(job)) == [(0, 2), (2, 3.5)]
 
 
-def test_a_run_now_beside_the_first_tick_answers_for_its_window_too(world):
-    @world.scheduler.cron("*/10 * * * *", retry=Retry(attempts=2, wait_initial=120, wait_jitter=0))
-    def job(run):
-        if run.origin == "tick":
-            raise ValueError
+def test_a_run_now_beside_the_first_tick_answers_for_its_window_too():
+    scheduler = Scheduler()
 
-    world.start()
-    world.advance(minutes=11)
-    assert world.runs(job)[0].status == "waiting"
-    world.scheduler.run_now(job)
-    world.advance(minutes=5)
-    ended = {run.origin: (run.status, *windows([run])) for run in world.runs(job)}
-    assert ended == {"tick": ("failed", (0, 10)), "run_now": ("succeeded", (0, 11))}
+    @scheduler.cron("0 * * * *", timeout=1_200)
+    def job():
+        pass
+
+    with simulate(scheduler, start=START) as sim:
+        sim.takes(job, minutes=30)
+        sim.advance(minutes=70)
+        sim.takes(job, minutes=1)
+        scheduler.run_now(job)
+        sim.advance(minutes=60)
+        ended = [(run.origin, run.status, *windows([run])) for run in sim.runs(job)]
+    assert ended == [
+        ("tick", "timed_out", (0, 60)),
+        ("run_now", "succeeded", (0, 70)),
+        ("tick", "succeeded", (70, 120)),
+    ]
 
 
 def test_an_enqueued_run_has_no_window(world):

@@ -219,7 +219,7 @@ def test_explain_knows_that_the_process_of_a_run_is_gone(scheduler: Scheduler) -
         sim.advance(minutes=5)
         told = scheduler.explain("hourly")
         assert told.reason == "running"
-        assert told.verdict.endswith("has begun: its process is gone.")
+        assert told.verdict.endswith("has begun: its process has not been heard of for a while.")
         assert "on_crash" in told.hint
 
 

@@ -23,12 +23,13 @@ class JobSeen(Value):
 
 @value
 class Live(Value):
-    """A run of a job that `tick` made and that is still in the way of the next (`RunRow.is_live_tick`)."""
+    """A run of a job that `tick` made and that is still in the way of the next (`RunRow.is_live_tick`). `tick` is 0
+    where it is not known."""
 
     run_id: str
     status: str
     stuck: bool
-    tick: int = 0
+    tick: int
 
 
 @value

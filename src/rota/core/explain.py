@@ -113,8 +113,9 @@ def _at_work(facts: Facts, row: RunRow, shown: str, evidence: list[str]) -> Expl
     word = "stuck" if row.stuck else "running"
     gone = [node for node in facts.nodes if node.id == row.node and node.last_seen < facts.now]
     if gone:
-        evidence.append(f"{row.node} lived until {rfc3339(gone[0].last_seen)} at the latest")
-        text, hint = "its process is gone", "The next process that declares the job takes the run over, by on_crash."
+        evidence.append(f"{row.node} was not heard of again, by {rfc3339(gone[0].last_seen)} at the latest")
+        text = "its process has not been heard of for a while"
+        hint = "Where it is gone, the next process that declares the job takes the run over, by on_crash."
     else:
         text, hint = "its thread does not return" if row.stuck else "it is at work", ""
     return _say(facts, word, f"The run of {shown} has begun: {text}.", evidence, hint)
@@ -220,7 +221,7 @@ def _never_seen(facts: Facts, shown: str) -> Explanation | None:
     if state is not None and facts.at > state.first_seen:
         return None
     evidence = [f"first seen: {'never' if state is None else rfc3339(state.first_seen)}"]
-    if facts.trigger is not None and facts.trigger.next_tick(max(facts.at, facts.now)) is None:
+    if facts.trigger is not None and facts.trigger.next_tick(facts.now) is None:
         evidence.append("its schedule is over: no tick lies ahead")
     verdict = f"It did not run at {shown}: the store had not seen the job yet."
     hint = "Ticks before a job is first seen do not exist for it; backfill() runs them."

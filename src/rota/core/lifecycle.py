@@ -261,14 +261,19 @@ def window_start(options: JobOptions, trigger: Trigger | None, state: JobState, 
     previous tick. `None`: a job without a trigger and without a past has no window."""
     if options.windows_join and state.covered_until is not None:
         return min(state.covered_until, end)
-    first = end
-    if options.windows_join and state.live:
-        # Nothing has succeeded so far, and what is at work may fail: its window is answered for as well.
-        first = state.live[0].tick or end
-    previous = None if trigger is None else trigger.previous_tick(min(first, end))
+    previous = None if trigger is None else trigger.previous_tick(end)
     if previous is None:
         return None if trigger is None else end
     return previous
+
+
+def asked_window_start(options: JobOptions, trigger: Trigger | None, state: JobState, end: int) -> int | None:
+    """The same for a run that is asked for. As long as none has succeeded, it answers for the windows of tick runs that
+    have not ended as well: they may fail."""
+    ticks = [run.tick for run in state.live if run.tick]
+    if trigger is None or not ticks or state.covered_until is not None or not options.windows_join:
+        return window_start(options, trigger, state, end)
+    return window_start(options, trigger, state, min(ticks[0], end))
 
 
 def _passed_row(claim_id: str, passed: Passed, now: int, holder: Holder) -> RunRow:

@@ -1,8 +1,8 @@
 """Values: what is handed from one part to another with each run, and never changed.
 
-Law: a value is equal to another of the same facts, and a type checker refuses to change one. It is not kept from being
-changed while the program runs, since that would cost each run a tenth of its time: a frozen dataclass takes longer to
-make, and a named tuple takes twice as long to make and to read.
+Law: a value is equal to another of the same facts, has no hash, and a type checker refuses to change one. It is not
+kept from being changed while the program runs, since that would cost each run a tenth of its time: a frozen dataclass
+takes longer to make, and a named tuple takes twice as long to make and to read.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def check_call(job: Job, args: Sequence[object], kwargs: Mapping[str, object] | 
 
 
 def arguments_of(row: RunRow) -> str:
-    """What a run was given as JSON text, in which `true` is not 1, whatever the order of its named arguments."""
+    """What a run was given as JSON text, whatever the order of its named arguments: neither `true` nor 1.0 is 1."""
     return json.dumps([json.loads(row.args or "[]"), json.loads(row.kwargs or "{}")], sort_keys=True)
 
 

@@ -275,7 +275,7 @@ def _go_on() -> None:
 
 def _due(job: Job, row: RunRow) -> int:
     """When the run was due: a tick's first attempt, whatever its retries; of other runs this attempt."""
-    if row.attempt == 1 or row.scheduled_for is None or job.trigger is None or row.origin != "tick":
+    if row.scheduled_for is None or job.trigger is None or row.origin != "tick":
         return row.due
     try:
         return due_of(job.trigger, job.options, row.job_id, row.scheduled_for)

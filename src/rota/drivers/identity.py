@@ -47,7 +47,8 @@ def _new_batch(millisecond: int, process: int) -> _Batch:
 
 def id_maker(now: Callable[[], int]) -> Callable[[], str]:
     """Makes UUIDs of version 7 (RFC 9562): they begin with the millisecond, so that a store appends them to its index;
-    a counter follows (its method 1), then 62 random bits, drawn for each millisecond. Safe in threads."""
+    a counter follows (its method 1), then 62 random bits, drawn anew for each millisecond and where the counter is at
+    its end. Safe in threads."""
     batch = _new_batch(-1, -1)
 
     def make() -> str:

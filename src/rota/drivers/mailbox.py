@@ -24,8 +24,8 @@ SOON = 0.002
 """Seconds for which the record of an ended call may wait for a wake-up that comes anyway."""
 
 TIMER_SLACK = 0.00006
-"""Seconds by which a sleep ends too late, at the least: Linux has threads sleep up to 50 µs longer than they ask for,
-so that timers end together (`PR_SET_TIMERSLACK` in prctl(2))."""
+"""Seconds by which a sleep is asked to end too early: Linux has threads sleep some 50 µs longer than they ask for, so
+that timers end together (`PR_SET_TIMERSLACK` in prctl(2)). What is left of them is waited out awake."""
 
 AWAKE = float("-inf")
 
@@ -66,8 +66,9 @@ class Mailbox(Generic[T]):
             try:
                 self._bell.get(timeout=max(0.0, seconds - TIMER_SLACK))
             except Empty:
-                while SYSTEM.monotonic() < until and not self.messages:
-                    pass  # where the sleep was as short as was asked for
+                self._sleeps_until = AWAKE
+                while SYSTEM.monotonic() < until:  # by the clock that the sleep went by: another one may stand still
+                    pass
         self._sleeps_until = AWAKE
 
     def _ring(self) -> None:

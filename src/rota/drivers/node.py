@@ -282,7 +282,7 @@ class Node:
             calls = engine.attempts.all()
             for call in calls:
                 call.ask_to_stop("shutdown")
-            engine.teller.stopping([call.job.id for call in calls], timeout)
+            engine.teller.stopping([call.job.id for call in calls if not call.stuck], timeout)
             self._drain(deadline, max(timeout - FORCE_BEFORE_END, timeout * GRACE))
         except KeyboardInterrupt:
             hurried = True

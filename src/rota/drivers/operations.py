@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from rota.core.effects import JobSeen, JobState, TickClaim
 from rota.core.job import Job
 from rota.core.json_values import storable, to_text
-from rota.core.lifecycle import Holder, tick_claim, window_start
+from rota.core.lifecycle import Holder, asked_window_start, tick_claim
 from rota.core.misfire import due_of, plan
 from rota.core.run import DEAD_LETTERS, JSON, OPEN, RunRecord, RunRow, record_of, rfc3339
 from rota.core.verdict import ended_unstarted, reopened
@@ -48,7 +48,7 @@ class Operations:
         check_call(job, args, kwargs)
         now = self._clock.now()
         state = self.state(job)
-        start = window_start(job.options, job.trigger, state, now)
+        start = asked_window_start(job.options, job.trigger, state, now)
         row = self._row(job, "run_now", now, now, args, kwargs)
         if start is not None:
             row.window_start, row.window_end = start, now

@@ -22,8 +22,8 @@ from rota.errors import BackendError, LockBackendError
 from rota.hooks.logging import logger
 from rota.ports import LockBackend
 
-RUNNING_ELSEWHERE: Final = Live("elsewhere/running", "running", False)
-QUEUED_ELSEWHERE: Final = Live("elsewhere/queued", "queued", False)
+RUNNING_ELSEWHERE: Final = Live("elsewhere/running", "running", False, 0)
+QUEUED_ELSEWHERE: Final = Live("elsewhere/queued", "queued", False, 0)
 ELSEWHERE: Final = frozenset({RUNNING_ELSEWHERE.run_id, QUEUED_ELSEWHERE.run_id})
 """Stand for the live runs of other processes, of which it is only known that they are there."""
 

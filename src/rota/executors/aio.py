@@ -198,9 +198,11 @@ class AsyncioExecutor:
                 return
 
     def _never_ran(self, _runner: asyncio.Task[None]) -> None:
-        """Somebody has cancelled a runner before its first step, with all tasks of the loop perhaps: another is sent
-        out, unless the loop is about to end."""
-        self._pump()
+        """Somebody has cancelled a runner before its first step, with all tasks of the loop perhaps: the pump comes
+        round once more."""
+        if self._waiting and not self._pump_is_due and self._loop is not None:
+            self._pump_is_due = True
+            self._loop.call_soon(self._pump)
 
     def _judged(self, outcome: Outcome, key: int, task: asyncio.Task[None]) -> Outcome:
         """The outcome with `forced` as it is: raised because of a cancellation from outside, and not by a job that

@@ -97,6 +97,9 @@ def _run_to_end(call: Call) -> Outcome:
 
     async def main() -> None:
         outcome = await call.ainvoke()
+        if isinstance(outcome.error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            outcome = outcome.replaced(forced=task is not None and task.cancelling() > 0)
         ended.append(outcome)
         if isinstance(outcome.error, asyncio.CancelledError):
             raise outcome.error  # the Runner turns it into KeyboardInterrupt where a Ctrl-C was what cancelled

@@ -20,7 +20,7 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias
 
-from rota.hooks.capture import LogCapture, begin, capture_var, handing_on
+from rota.hooks.capture import LogCapture, begin, capture_var, end, handing_on
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -133,7 +133,7 @@ def unbind_run(bound: Bound) -> None:
         job.var.reset(job)
         run.var.reset(run)
         number.var.reset(number)
-    capture_var.reset(buffer)
+    end(buffer)
 
 
 @cache

@@ -91,7 +91,7 @@ def _nearest(key: str) -> str | None:
     for folded, name in by_folded.items():
         if folded.rpartition("/")[2] == key.casefold().replace(" ", "_"):
             return name
-    if len(key) <= LONGEST_ABBREVIATION and key.isupper():
+    if len(key) <= LONGEST_ABBREVIATION and key.isalpha():
         return None  # such as PST: what is spelt like it is another time
     found = get_close_matches(key[:60].casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None
