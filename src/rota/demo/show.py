@@ -183,7 +183,7 @@ class Show:
         if letters:
             say(f"\nFailed for good, waiting for a person to replay or discard: {letters} (scheduler.dead_letters())")
         say(f"\nThe files stay in {self.directory}")
-        say(f"To go on with what is open:  rota demo --directory {self.directory}")
+        say(f"To go on with what is open:  {sys.executable} -m rota demo --directory {self.directory}")
         return 0 if all(check.holds for check in checks) else 1
 
 
