@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from inspect import iscoroutinefunction, signature
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -173,10 +173,12 @@ def test_what_is_to_be_given_by_name_is_told() -> None:
     [
         (lambda: Cron("0 2 * * sunday"), "unknown name SUNDAY; write SUN"),
         (lambda: Cron("0 2 * * *", tz="PST"), "write the name of a place, such as 'America/New_York'"),
+        (lambda: Cron("0 2 * * *", tz="cest"), "write the name of a place"),
+        (lambda: Cron("0 2 * * *", tz="japn"), "did you mean 'Japan'?"),
         (lambda: Cron("0 2 * * *", tz="+02:00"), "write the name of a place"),
         (Interval, "give one, such as minutes=5"),
-        (lambda: Scheduler().job(retry=True)(work), "such as Retry(attempts=3), not True"),  # type: ignore[arg-type]
-        (lambda: Scheduler().job()(work()), "a job needs a function (or 'package.module:name'), not None"),  # type: ignore[func-returns-value,type-var]
+        (lambda: Scheduler().job(retry=cast(Any, True))(work), "such as Retry(attempts=3), not True"),
+        (lambda: Scheduler().job()(cast(Any, None)), "a job needs a function (or 'package.module:name'), not None"),
         (lambda: Scheduler().interval(minutes=1)(InlineExecutor.capacity), "scheduler.add(thing.method, …)"),
         (
             lambda: Once("2030-01-01T00:00", tz=None).next_after(datetime.fromisoformat("2030-01-01T00:00")),

@@ -13,9 +13,6 @@ from rota.errors import ConfigurationError, UnknownTimeZoneError
 
 UTC_KEY = "UTC"
 
-LONGEST_ABBREVIATION = 5
-"""Letters of a name such as `AEDT`, which says a time and no place."""
-
 
 def zone_key(tz: str | ZoneInfo | None) -> str | None:
     """The key of a zone given as its name or as a ``ZoneInfo``; ``None`` stays ``None``.
@@ -91,7 +88,7 @@ def _nearest(key: str) -> str | None:
     for folded, name in by_folded.items():
         if folded.rpartition("/")[2] == key.casefold().replace(" ", "_"):
             return name
-    if len(key) <= LONGEST_ABBREVIATION and key.isalpha():
-        return None  # such as PST: what is spelt like it is another time
-    found = get_close_matches(key[:60].casefold(), by_folded, n=1, cutoff=0.6)
+    # A name in capitals, such as MST, says a time and no place: what is spelt like it may be quite another time.
+    places = [folded for folded, name in by_folded.items() if not name.isupper() or name == UTC_KEY]
+    found = get_close_matches(key[:60].casefold(), places, n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None
