@@ -76,7 +76,7 @@ def test_cancelling_serve_shuts_down_to_the_end_however_often_it_is_cancelled(sc
 
 @pytest.mark.parametrize(("on_crash", "status"), [("rerun", "queued"), ("lost", "lost")])
 def test_a_coroutine_cut_off_with_its_loop_follows_on_crash(scheduler, monkeypatch, on_crash, status):
-    monkeypatch.setattr(verdict, "LOOP_ENDS", int(LONGER * 1_000_000))
+    monkeypatch.setattr(verdict, "RERUN_AFTER", int(LONGER * 1_000_000))
     at_work = threading.Event()
 
     async def wait_for_ever():

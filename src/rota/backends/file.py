@@ -210,6 +210,7 @@ class FileLocks:
             raise LockBackendError(
                 f"the lock files in {self._directory} were busy for too long: {failure}"
             ) from failure
+        # The last is what filelock raises where the file system has no locks.
         except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as failure:
             raise LockBackendError(
                 f"the lock files in {self._directory} cannot be used: {failure}. Check that the directory, or its "

@@ -42,5 +42,5 @@ class Namespaced:
         return self
 
     def _keep_in(self, namespace: str) -> None:
-        """Work in that namespace from now on."""
+        """Work in that namespace from now on: who inherits says how."""
         raise NotImplementedError

@@ -25,7 +25,7 @@ PROCESS_GONE: Final = "the process that ran it is gone"
 MOST_ATTEMPTS: Final = 500
 """Attempts that a record keeps, the first and the last ones: of a run that snoozes on and on it is written anew with
 each."""
-LOOP_ENDS: Final = 1_000_000
+RERUN_AFTER: Final = 1_000_000
 """Microseconds after which a run whose task was cancelled by others is made again: the loop may be about to end."""
 TRACEBACKS_AT_EACH_END: Final = 10
 """Attempts, the first and the last ones, that keep their traceback: so a record has a size that every store takes."""
@@ -193,7 +193,7 @@ def _stopped(options: JobOptions, row: RunRow, ended: Ended) -> _Verdict:
     if not forced:
         return _Verdict("interrupted", "queued", 0, ended.at, why or "")
     if why is None:
-        return _crashed(options, row, ended.at + LOOP_ENDS, "interrupted", "its task was cancelled")
+        return _crashed(options, row, ended.at + RERUN_AFTER, "interrupted", "its task was cancelled")
     reason = "its lease was lost" if why == "lease_lost" else "cut off by shutdown"
     return _crashed(options, row, ended.at, "interrupted", reason)
 
