@@ -1,6 +1,6 @@
 """The least that an engine could do: what a store in memory is asked, and answers, for due ticks and for ended runs.
 
-No timeline, no rule, no call of a job: what is measured with this is what no engine on that store can be quicker than.
+No timeline, no plan, no call of a job: what is measured with this is what no engine on that store can be quicker than.
 """
 
 from __future__ import annotations
