@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.executors.fakes import FakeCall, raising
-from tests.waiting import LONGER, PATIENCE
+from tests.waiting import LONGER, PATIENCE, until
 
 from rota.core.outcome import NoThread, Outcome
 from rota.errors import RunCancelled
@@ -106,6 +106,19 @@ def test_an_abandoned_call_gives_its_place_to_another_and_reports_when_it_return
     assert len(executor._threads) == 1
     executor.abandon(stuck)
     assert executor.capacity() == 1
+    executor.shutdown(PATIENCE)
+
+
+def test_a_call_wakes_one_thread_the_one_that_was_at_work_last() -> None:
+    executor, together = ThreadExecutor(3, "test"), threading.Barrier(3)
+    executor.submit([FakeCall(lambda: together.wait(PATIENCE)) for _ in range(3)])
+    assert until(lambda: len(executor._asleep) == 3)
+    others, last = executor._asleep[:2], executor._asleep[2]
+    for _ in range(5):
+        call = FakeCall(lambda: list(executor._asleep))
+        executor.submit([call])
+        assert call.outcome().value == others
+        assert until(lambda: executor._asleep == [*others, last])
     executor.shutdown(PATIENCE)
 
 

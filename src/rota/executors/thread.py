@@ -4,8 +4,9 @@ Law: a call is in flight from `submit` until whoever takes it out of `_in_flight
 returned, or `abandon`, when nobody waits for it any more. A dict's `pop` lets exactly one of them win, so no lock is
 taken per call; the worker that finds its call gone knows that it has been replaced, and ends.
 
-What waits is in a deque, and a bell wakes one thread to look at it. So long as calls wait, the bell has been rung or a
-thread is about to look. Daemon threads cannot keep a program from exiting.
+What waits is in a deque. A thread that finds nothing there puts its bell on a pile and sleeps; the uppermost bell is
+rung for what comes, so that one thread is woken and no other, and it is the one whose caches are warm. So long as calls
+wait, a bell has been rung or a thread is about to look. Daemon threads cannot keep a program from exiting.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from contextvars import Context
-from queue import SimpleQueue
 from typing import Protocol
 
 from rota.core.outcome import NotBegun, NoThread, Outcome
@@ -34,7 +34,8 @@ class ThreadExecutor:
         self._max_workers = max_workers
         self._name = name
         self._waiting: deque[Call] = deque()
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._asleep: list[threading.Lock] = []
+        self._is_rung = False
         self._in_flight: dict[int, Call] = {}
         self._mutex = threading.Lock()
         self._has_left = threading.Condition(self._mutex)
@@ -53,8 +54,7 @@ class ThreadExecutor:
         for call in calls:
             in_flight[id(call)] = call
         self._waiting.extend(calls)
-        if self._bell.empty():
-            self._bell.put(None)
+        self._ring()
         if self._closed:
             self._hand_back_queued("the scheduler has been shut down")
         elif self._missing() > 0:
@@ -80,8 +80,8 @@ class ThreadExecutor:
         with self._mutex:
             self._closed = True
         self._hand_back_queued("the scheduler was shut down first")
+        self._ring()
         with self._has_left:
-            self._bell.put(None)
             self._has_left.wait_for(lambda: len(self._threads) <= len(self._in_flight) + self._replaced, timeout)
 
     def _missing(self) -> int:
@@ -122,21 +122,38 @@ class ThreadExecutor:
         except IndexError:
             return None
 
-    def _awaited(self) -> Call | None:
-        """The next call, as soon as there is one; `None`: there will be none any more.
+    def _ring(self) -> None:
+        """Wake a thread that sleeps, if there is one, unless one is on its way already."""
+        if not self._is_rung:
+            try:
+                bell = self._asleep.pop()
+            except IndexError:  # all are at work; each looks for more when its call has returned
+                return
+            self._is_rung = True
+            bell.release()
+
+    def _awaited(self, bell: threading.Lock) -> Call | None:
+        """The next call, as soon as there is one; `None`: there will be none any more. `bell`: the thread's own, which
+        it has taken.
 
         Who is woken wakes one more where more waits, before it begins: so threads come as they are needed, and many
         short calls do not wake them all."""
         while (call := self._next()) is None and not self._closed:
-            self._bell.get()
-        if (self._waiting or self._closed) and self._bell.empty():
-            self._bell.put(None)
+            self._asleep.append(bell)
+            if self._waiting or self._closed:  # since it looked: who brought that may have found nobody asleep
+                self._ring()
+            bell.acquire()
+            self._is_rung = False  # before it looks: what comes from here on rings again
+        if self._waiting or self._closed:
+            self._ring()
         return call
 
     def _work(self) -> None:
         """What a worker thread does: call, report, until it is told to end or has been replaced."""
         in_flight, awaited = self._in_flight, self._awaited
-        while (call := awaited()) is not None:
+        bell = threading.Lock()
+        bell.acquire()
+        while (call := awaited(bell)) is not None:
             try:
                 outcome = Context().run(call.invoke)  # context variables a job sets are not the next one's
             except BaseException as error:  # noqa: BLE001  # `invoke` promises not to raise; the worker survives it
