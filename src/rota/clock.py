@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,15 +19,12 @@ class SystemClock:
         """UTC microseconds since 1970-01-01T00:00Z."""
         return time.time_ns() // 1000
 
-    def monotonic(self) -> float:
-        """Seconds of `time.monotonic`, which stops while a Linux or macOS machine is suspended (PEP 418)."""
-        return time.monotonic()
+    # No functions of our own around these two: they are asked for several times with each run.
+    monotonic = staticmethod(time.monotonic)
+    """Seconds of `time.monotonic`, which stops while a Linux or macOS machine is suspended (PEP 418)."""
 
-    def boottime(self) -> float:
-        """Seconds of `CLOCK_BOOTTIME` where the system has it (suspends included), else as `monotonic`."""
-        if _BOOTTIME is None:
-            return time.monotonic()
-        return time.clock_gettime(_BOOTTIME)
+    boottime = staticmethod(time.monotonic if _BOOTTIME is None else partial(time.clock_gettime, _BOOTTIME))
+    """Seconds of `CLOCK_BOOTTIME` where the system has it (suspends included), else as `monotonic`."""
 
     def boot_id(self) -> str:
         """The kernel's boot id on Linux; elsewhere the boot instant to ten seconds, the best that can be had."""

@@ -29,10 +29,10 @@ def exit_code_of(work):
 
 
 def test_a_fork_waits_for_the_holder():
-    lock, is_held, order = ForkSafeLock(), threading.Event(), []
+    mutex, is_held, order = ForkSafeLock(), threading.Event(), []
 
     def hold():
-        with lock:
+        with mutex.lock:
             is_held.set()
             threading.Event().wait(0.2)
             order.append("released")
@@ -42,20 +42,20 @@ def test_a_fork_waits_for_the_holder():
     is_held.wait(60)
 
     def in_child():
-        with lock:
+        with mutex.lock:
             return order == ["released"]
 
     assert exit_code_of(in_child) == 0
     thread.join(60)
-    with lock:
+    with mutex.lock:
         pass
 
 
 def test_a_child_nobody_announced_starts_afresh():
-    lock = ForkSafeLock()
-    lock._lock.acquire()
-    lock.after_fork_in_child()
-    with lock:
+    mutex = ForkSafeLock()
+    mutex.lock.acquire()
+    mutex.after_fork_in_child()
+    with mutex.lock:
         pass
 
 

@@ -27,6 +27,16 @@ def test_what_is_due_comes_off_in_order_of_instant_then_of_arrival(instants, now
     assert timeline.next_wakeup() == min(left, default=None)
 
 
+@given(INSTANTS, st.sets(st.integers(0, 100)))
+def test_nobody_wakes_up_for_what_has_gone(instants, gone):
+    timeline: Timeline[int] = Timeline()
+    for index, due in enumerate(instants):
+        timeline.push(due, index)
+    first = timeline.first(lambda _, item: item in gone)
+    assert first == min((due for index, due in enumerate(instants) if index not in gone), default=None)
+    assert timeline.next_wakeup() == first
+
+
 def test_what_is_pushed_while_popping_and_is_due_comes_off_too():
     timeline: Timeline[str] = Timeline()
     timeline.push(1, "a")

@@ -224,7 +224,7 @@ def _alone(seed: int) -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     logging.getLogger("rota").addHandler(_NOBODY)
     try:
-        with patch.multiple(identity, _chance=source, _drawn=source):
+        with patch.object(identity, "_chance", source):
             yield
     finally:
         logging.getLogger("rota").removeHandler(_NOBODY)

@@ -54,7 +54,7 @@ class _ProjectDatabase:
         if known is not None and not (anew and settings_of(self._alias) != known.settings):
             return known.database
         made = _Opened(settings_of(self._alias), self._made())
-        with self._mutex:
+        with self._mutex.lock:
             is_first = self._opened is known
             if is_first:
                 self._opened = made

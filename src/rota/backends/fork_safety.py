@@ -105,26 +105,21 @@ def watch_forks() -> None:
 
 
 class ForkSafeLock:
-    """A mutex that no fork can catch in another thread's hands. Use as a context manager; not re-entrant."""
+    """A mutex that no fork can catch in another thread's hands: `with mutex.lock`, not re-entrant. A child has another
+    `lock`, so it is asked for each time."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         keep_fork_safe(self)
 
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
     def before_fork(self) -> None:
-        self._lock.acquire()
+        self.lock.acquire()
 
     def after_fork_in_parent(self) -> None:
-        self._lock.release()
+        self.lock.release()
 
     def after_fork_in_child(self) -> None:
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
 
 
 class ForkGate:

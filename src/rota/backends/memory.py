@@ -68,7 +68,7 @@ class MemoryStore:
 
     def take_name(self, name: str) -> Self | None:
         """`None`: what a scheduler of that name keeps lies in this store. Else the store beside it where it does."""
-        with self._mutex:
+        with self._mutex.lock:
             if not self._by_name:
                 self._by_name[name] = self
             if name not in self._by_name:
@@ -89,22 +89,22 @@ class MemoryStore:
         """Nothing to let go of; what is kept stays readable."""
 
     def now(self) -> int:
-        with self._mutex:
+        with self._mutex.lock:
             return self._clock.observe().now
 
     # Jobs ----------------------------------------------------------------------------------------------------------
 
     def sync_jobs(self, jobs: Sequence[JobSeen]) -> Sequence[JobState]:
-        with self._mutex:
+        with self._mutex.lock:
             moment = self._clock.observe()
             return [memory_jobs.sync(self._runs, self._earlier_ids, seen, moment).state() for seen in jobs]
 
     def job_states(self, job_ids: Sequence[str]) -> Sequence[JobState | None]:
-        with self._mutex:
+        with self._mutex.lock:
             return [self._state(job_id) for job_id in job_ids]
 
     def pause(self, job_id: str, reason: str | None) -> JobState | None:
-        with self._mutex:
+        with self._mutex.lock:
             job = self._runs.jobs.get(job_id)
             if job is None or not job.declared:
                 return None
@@ -124,7 +124,7 @@ class MemoryStore:
     # The life of a run ---------------------------------------------------------------------------------------------
 
     def claim(self, claims: Sequence[TickClaim]) -> Sequence[TickAnswer]:
-        with self._mutex:
+        with self._mutex.lock:
             moment = self._clock.observe()
             jobs = [self._job(claim.job_id) for claim in claims]
             return [self._claim(claim, job, moment) for claim, job in zip(claims, jobs, strict=True)]
@@ -157,7 +157,7 @@ class MemoryStore:
         return begun
 
     def add(self, rows: Sequence[RunRow]) -> Sequence[RunRow]:
-        with self._mutex:
+        with self._mutex.lock:
             return [self._add(row) for row in rows]
 
     def _add(self, row: RunRow) -> RunRow:
@@ -167,7 +167,7 @@ class MemoryStore:
         return kept or row
 
     def begin(self, asks: Sequence[Begin]) -> Sequence[BeginAnswer]:
-        with self._mutex:
+        with self._mutex.lock:
             moment = self._clock.observe()
             return [self._begin(ask, moment) for ask in asks]
 
@@ -193,7 +193,7 @@ class MemoryStore:
         return rules.is_busy(row, job, ask, job.at_work, in_lane)
 
     def swap(self, swaps: Sequence[Swap]) -> Sequence[SwapAnswer]:
-        with self._mutex:
+        with self._mutex.lock:
             boot = self._clock.boottime()
             return [self._swap(swap, boot) for swap in swaps]
 
@@ -216,7 +216,7 @@ class MemoryStore:
         return SwapAnswer("swapped", job.state() if job.declared else None)
 
     def request_cancel(self, run_id: str, reason: str) -> bool:
-        with self._mutex:
+        with self._mutex.lock:
             return self._request_cancel(run_id, reason, {"running"})
 
     def _request_cancel(self, run_id: str, reason: str, statuses: Collection[str]) -> bool:
@@ -234,7 +234,7 @@ class MemoryStore:
         self._runs.rows[row.id] = row
 
     def renew(self, node: NodeRow, held: Sequence[tuple[str, str]], ttl: float) -> Renewal:
-        with self._mutex:
+        with self._mutex.lock:
             self._nodes[node.id] = node
             boot = self._clock.boottime()
             lost: set[str] = set()
@@ -252,13 +252,13 @@ class MemoryStore:
     # Looking -------------------------------------------------------------------------------------------------------
 
     def due(self, before: int, limit: int, exclude: Collection[str] = ()) -> Due:
-        with self._mutex:
+        with self._mutex.lock:
             moment = self._clock.observe()
             excluded = frozenset(exclude)
             return Due(self._runs.ready(before, limit, excluded), self._runs.expired(moment.boot, limit, excluded))
 
     def run(self, run_id: str) -> RunRow | None:
-        with self._mutex:
+        with self._mutex.lock:
             return self._runs.rows.get(run_id)
 
     def runs(
@@ -286,7 +286,7 @@ class MemoryStore:
         return wanted[:limit]
 
     def count_open(self) -> Mapping[str, int]:
-        with self._mutex:
+        with self._mutex.lock:
             return self._runs.count_open()
 
     def runs_of_ticks(self, job_id: str, first: int, last: int) -> Sequence[RunRow]:
@@ -294,7 +294,7 @@ class MemoryStore:
 
     def _rows_of(self, job_id: str | None) -> list[RunRow]:
         """The rows as they are now: they are picked over when the mutex is free again."""
-        with self._mutex:
+        with self._mutex.lock:
             rows = self._runs.rows
             if job_id is None:
                 return list(rows.values())
@@ -302,7 +302,7 @@ class MemoryStore:
             return [] if job is None else [rows[run_id] for run_id in job.run_ids]
 
     def discard(self, run_id: str) -> bool:
-        with self._mutex:
+        with self._mutex.lock:
             row = self._runs.rows.get(run_id)
             if row is None or not rules.is_dead_letter(row):
                 return False
@@ -315,28 +315,28 @@ class MemoryStore:
     # Values, logs, nodes -------------------------------------------------------------------------------------------
 
     def values(self, scope: str) -> Mapping[str, str]:
-        with self._mutex:
+        with self._mutex.lock:
             return self._values.all(scope, self._clock.observe().prudent)
 
     def put_value(
         self, scope: str, key: str, value: str, *, ttl: float | None = None, holder: str | None = None
     ) -> bool:
-        with self._mutex:
+        with self._mutex.lock:
             if holder is not None and not self._is_held_by(rules.scoped_run(scope), holder):
                 return False
             self._values.put(scope, key, value, rules.expiry(self._clock.observe(), ttl))
             return True
 
     def value(self, scope: str, key: str) -> str | None:
-        with self._mutex:
+        with self._mutex.lock:
             return self._values.one(scope, key, self._clock.observe().prudent)
 
     def delete_value(self, scope: str, key: str) -> None:
-        with self._mutex:
+        with self._mutex.lock:
             self._values.delete(scope, key)
 
     def set_progress(self, run_id: str, token: str, progress: str) -> bool:
-        with self._mutex:
+        with self._mutex.lock:
             if not self._is_held_by(run_id, token):
                 return False
             row = self._runs.rows[run_id].copy()
@@ -349,21 +349,21 @@ class MemoryStore:
         return row is not None and row.token == token
 
     def logs(self, run_id: str) -> Sequence[str]:
-        with self._mutex:
+        with self._mutex.lock:
             return list(self._logs.get(run_id, ()))
 
     def beat(self, node: NodeRow) -> None:
-        with self._mutex:
+        with self._mutex.lock:
             self._nodes[node.id] = node
 
     def nodes(self) -> Sequence[NodeRow]:
-        with self._mutex:
+        with self._mutex.lock:
             return sorted(self._nodes.values(), key=lambda node: (node.started_at, node.id), reverse=True)
 
     def prune(
         self, job_id: str | None, keep_from: Mapping[str, int], limit: int = 1000, exclude: Collection[str] = ()
     ) -> int:
-        with self._mutex:
+        with self._mutex.lock:
             ended = self._runs.ended_before(job_id, keep_from, limit, frozenset(exclude))
             for row in ended:
                 self._runs.remove(row)
@@ -372,7 +372,7 @@ class MemoryStore:
             return len(ended)
 
     def forget(self, seen_since: int, limit: int = 1000) -> bool:
-        with self._mutex:
+        with self._mutex.lock:
             self._nodes = {id: node for id, node in self._nodes.items() if node.last_seen >= seen_since}
             return self._values.forget(self._clock.observe().prudent, limit)
 

@@ -52,7 +52,7 @@ class MemoryLocks:
     def acquire(self, name: str, token: str, ttl: float) -> Grant | None:
         name_bytes(name)
         ttl = checked_ttl(ttl)
-        with self._mutex:
+        with self._mutex.lock:
             lease = self._leases.get(name)
             if lease is None:
                 lease = self._leases[name] = _Lease(self._fence_floor)
@@ -68,7 +68,7 @@ class MemoryLocks:
     def renew(self, name: str, token: str, ttl: float) -> bool:
         name_bytes(name)
         ttl = checked_ttl(ttl)
-        with self._mutex:
+        with self._mutex.lock:
             lease = self._leases.get(name)
             boot = self._clock.boottime()
             if lease is None or not lease.is_held_by(token, boot):
@@ -78,7 +78,7 @@ class MemoryLocks:
 
     def release(self, name: str, token: str) -> bool:
         name_bytes(name)
-        with self._mutex:
+        with self._mutex.lock:
             lease = self._leases.get(name)
             if lease is None or not lease.is_held_by(token, self._clock.boottime()):
                 return False
@@ -86,7 +86,7 @@ class MemoryLocks:
             return True
 
     def forget_locks(self, limit: int = 1000) -> bool:
-        with self._mutex:
+        with self._mutex.lock:
             boot = self._clock.boottime()
             free = (name for name, lease in self._leases.items() if lease.token is None or lease.until <= boot)
             forgotten = list(islice(free, limit))
@@ -97,7 +97,7 @@ class MemoryLocks:
     def claim(self, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         for claim in claims:
             name_bytes(claim.name)
-        with self._mutex:
+        with self._mutex.lock:
             moment = self._clock.observe()
             return [self._claim(claim, moment) for claim in claims]
 

@@ -27,7 +27,7 @@ class Namespaced:
 
     def take_name(self, name: str) -> Self | None:
         """`None`: what a scheduler of that name keeps lies in this one. Else the one beside it where it does."""
-        with self._taking:
+        with self._taking.lock:
             if self._is_given or self._name == name:
                 return None
             if self._name is None:

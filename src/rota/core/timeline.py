@@ -42,11 +42,13 @@ class Timeline(Generic[T]):
             due, _, item = heappop(heap)
             yield due, item
 
-    def drop_first(self, is_gone: Callable[[int, T], bool]) -> None:
-        """Take off what comes first as long as nothing will come of it, so that nobody wakes up for it."""
+    def first(self, is_gone: Callable[[int, T], bool]) -> int | None:
+        """The instant of the first item of which something will come; those before it are taken off, so that nobody
+        wakes up for them."""
         heap = self._heap
         while heap and is_gone(heap[0][0], heap[0][2]):
             heappop(heap)
+        return heap[0][0] if heap else None
 
     def note_gone(self, is_gone: Callable[[int, T], bool]) -> None:
         """Nothing will come of an item any more, so that it need not be kept; it may have been taken off before."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from rota.core.calling import NOT_AWAITED
 from rota.core.context import AsyncRun, Run, current
@@ -215,14 +215,18 @@ class AttemptCall:
         args: Sequence[object] = options.args
         if row.args is not None:
             args = cast("list[JSON]", from_text(row.args))
-        elif args:
+        elif args and not _UNCHANGEABLE.issuperset(map(type, args)):
             args = deepcopy(args)
         if row.kwargs is not None:
             return args, cast("dict[str, JSON]", from_text(row.kwargs))
-        return args, deepcopy(dict(options.kwargs)) if options.kwargs else _NO_KWARGS
+        kwargs = dict(options.kwargs) if options.kwargs else _NO_KWARGS
+        return args, kwargs if _UNCHANGEABLE.issuperset(map(type, kwargs.values())) else deepcopy(kwargs)
 
 
 _NO_KWARGS: Mapping[str, object] = {}
+
+_UNCHANGEABLE: Final = frozenset({type(None), bool, int, float, str, bytes})
+"""Types of arguments that no job can change, so that none gets a copy of its own."""
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -90,7 +90,7 @@ class Engine:
         self.time = clock.now()
         self.last_turn = clock.monotonic()
         self.turned = False
-        self._parted = self._wall_and_boot_part()
+        self._parted = self.time - int(clock.boottime() * 1_000_000)  # how far wall and boot clock lie apart
         self._opening: Callable[[], None] | None = None
         self._refusal = ""
         self.agenda = Agenda(self, holder)
@@ -170,16 +170,16 @@ class Engine:
 
     def seconds_to_wakeup(self) -> float:
         """Seconds until something is due, at most `LONGEST_WAIT`."""
-        if self.has_mail:
+        if self.mailbox.messages:
             return 0.0
-        wait = min(LONGEST_WAIT, self.housekeeping.seconds_to_wakeup(), self.performer.seconds_to_wakeup())
-        return min(wait, self.seconds_to_try(), self.seconds_to_due())
+        wait = min(LONGEST_WAIT, self.housekeeping.seconds_to_wakeup(), self.seconds_to_due())
+        if self.performer.is_down:
+            return min(wait, self.performer.seconds_to_wakeup())
+        return min(wait, self.seconds_to_try())
 
     def seconds_to_due(self) -> float:
         """Seconds until the next tick, or whatever else is on a timeline; infinite where nothing is."""
-        self.timeline.drop_first(self.is_gone)
-        due = self.timeline.next_wakeup()
-        wait = self.seconds_to_deadline()
+        due, wait = self.timeline.first(self.is_gone), self.seconds_to_deadline()
         if due is None:
             return wait
         self.read_clock()
@@ -195,10 +195,7 @@ class Engine:
 
     def seconds_to_deadline(self) -> float:
         """Seconds until a call at work times out or is given up; infinite where none does."""
-        if not self.deadlines:
-            return float("inf")
-        self.deadlines.drop_first(self.is_gone)
-        due = self.deadlines.next_wakeup()
+        due = self.deadlines.first(self.is_gone)
         return float("inf") if due is None else max(0.0, (due - self.services.monotonic()) / 1_000_000)
 
     def is_gone(self, due: int, item: DueItem) -> bool:
@@ -342,7 +339,7 @@ class Engine:
         return 1
 
     def _notice_step(self) -> None:
-        parted = self._wall_and_boot_part()
+        parted = self.time - self.offset - int(self.clock.boottime() * 1_000_000)
         stepped, self._parted = parted - self._parted, parted
         if abs(stepped) > CLOCK_STEP:
             self.warn(
@@ -363,7 +360,3 @@ class Engine:
             self.offset -= stepped
             self.read_clock()
             self.performer.go_down(error)
-
-    def _wall_and_boot_part(self) -> int:
-        """By the time that was read last."""
-        return self.time - self.offset - int(self.clock.boottime() * 1_000_000)

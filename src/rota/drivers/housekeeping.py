@@ -62,6 +62,9 @@ class Housekeeping:
 
     def turn(self, now: float) -> None:
         """Do what is due of it; `now` by the monotonic clock."""
+        soonest = min(self._next_poll, self._release_at, self._next_prune, self._next_batch)
+        if now < soonest and not self._left_some and not self._full:
+            return
         engine = self._engine
         try:
             self._look(now)
@@ -97,9 +100,10 @@ class Housekeeping:
 
     def seconds_to_wakeup(self) -> float:
         """Seconds until it has something to do; pruning waits for a wake-up, but once begun it goes on."""
-        if self._may_find_more():
+        if (self._left_some or self._full) and self._may_find_more():
             return 0.0
-        soonest = min(self._poll_at(), self._release_at, self._next_batch)
+        poll_at = self._next_poll if self._next_poll == float("inf") else self._poll_at()
+        soonest = min(poll_at, self._release_at, self._next_batch)
         return soonest if soonest == float("inf") else max(0.0, soonest - self._engine.clock.monotonic())
 
     def seconds_to_poll(self) -> float:

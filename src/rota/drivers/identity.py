@@ -15,50 +15,35 @@ from typing import NamedTuple
 from rota.ports import Clock, NodeRow
 
 _chance = random.SystemRandom()
-_drawn = random.Random(_chance.getrandbits(128))  # noqa: S311  # fast, for ids, which are no secrets
-_drawn_by = os.getpid()
-
-
-def _bits(count: int) -> int:
-    """Random bits that no other process draws, forked in whatever way: some servers call no hooks when they fork."""
-    global _drawn_by  # noqa: PLW0603  # a process changes without telling anybody
-    if os.getpid() != _drawn_by:
-        _drawn.seed(_chance.getrandbits(128))
-        _drawn_by = os.getpid()
-    return _drawn.getrandbits(count)
 
 
 class _Batch(NamedTuple):
-    """Ids of one process and one millisecond: they differ in a number of 12 bits between what they begin and end
-    with."""
+    """Ids of one process that end alike: they differ in a number of 12 bits, whatever the time."""
 
-    millisecond: int
     process: int
-    begins: str
     numbers: Iterator[int]
     ends: str
 
 
-def _new_batch(millisecond: int, process: int) -> _Batch:
-    time, chance = f"{millisecond & _48_BITS:012x}", _bits(62)
-    ends = f"-{0x8000 | chance >> 48:04x}-{chance & _48_BITS:012x}"
-    return _Batch(millisecond, process, f"{time[:8]}-{time[8:]}-7", count(), ends)
+def _new_batch(process: int) -> _Batch:
+    chance = _chance.getrandbits(62)
+    return _Batch(process, count(), f"-{0x8000 | chance >> 48:04x}-{chance & _48_BITS:012x}")
 
 
 def id_maker(now: Callable[[], int]) -> Callable[[], str]:
     """Makes UUIDs of version 7 (RFC 9562): they begin with the millisecond, so that a store appends them to its index;
-    a counter follows (its method 1), then 62 random bits, drawn anew for each millisecond and where the counter is at
-    its end. Safe in threads."""
-    batch = _new_batch(-1, -1)
+    a counter follows (its method 1), then 62 random bits, drawn anew where the counter is at its end, and by a process
+    that was forked in whatever way: some servers call no hooks when they fork. Safe in threads."""
+    batch = _new_batch(os.getpid())
 
     def make() -> str:
         nonlocal batch  # replaced whole: a thread never sees half of one
-        mine, millisecond, process = batch, now() // 1000, os.getpid()
+        mine, millisecond, process = batch, now() // 1000 & _48_BITS, os.getpid()
         number = next(mine.numbers)
-        if mine.millisecond != millisecond or mine.process != process or number > _12_BITS:
-            batch = mine = _new_batch(millisecond, process)
+        if number > _12_BITS or mine.process != process:
+            batch = mine = _new_batch(process)
             number = next(mine.numbers)
-        return f"{mine.begins}{number:03x}{mine.ends}"
+        return f"{millisecond >> 16:08x}-{millisecond & 0xFFFF:04x}-7{number:03x}{mine.ends}"
 
     return make
 

@@ -21,7 +21,7 @@ _mutex: Final = ForkSafeLock()
 
 def join(node: Node) -> None:
     """The node has opened: from now on it hears of its store, and those that are there know that they are not alone."""
-    with _mutex:
+    with _mutex.lock:
         _open.add(node)
     together = on(node.parts.store)
     if len(together) > 1:
@@ -31,7 +31,7 @@ def join(node: Node) -> None:
 
 def leave(node: Node) -> None:
     """The node is over: what it leaves undone, the others take up."""
-    with _mutex:
+    with _mutex.lock:
         was_open = node in _open
         _open.discard(node)
     for other in on(node.parts.store) if was_open else ():
@@ -40,5 +40,5 @@ def leave(node: Node) -> None:
 
 def on(store: Store) -> list[Node]:
     """The open nodes on this very store."""
-    with _mutex:
+    with _mutex.lock:
         return [node for node in _open if node.parts.store is store]

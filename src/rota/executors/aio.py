@@ -20,7 +20,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from rota.clock import SYSTEM
 from rota.core.context import current
@@ -164,7 +164,8 @@ class AsyncioExecutor:
         width = max(1, 2 * (suspended - self._suspended_before))
         self._suspended_before = suspended
         self._left_in_round = ROUND
-        loop = self._started_loop()
+        loop = self._loop
+        assert loop is not None  # it runs this
         sent = min(width, ROUND, len(self._waiting))
         for _ in range(sent):
             # The loop holds its first step; while a call in it is suspended, `_tasks` holds it.
@@ -176,7 +177,8 @@ class AsyncioExecutor:
 
     async def _run(self) -> None:
         """A runner: await call after call until none waits, the round is full, or a call has left a mark."""
-        task = cast("asyncio.Task[None]", asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
         task.remove_done_callback(self._never_ran)
         waiting, tasks, in_flight = self._waiting, self._tasks, self._in_flight
         while waiting and self._left_in_round > 0:
