@@ -1,17 +1,22 @@
-"""The least that an engine could do: what a store in memory is asked, and answers, for due ticks and for ended runs.
+"""The least that an engine could do: a store in memory is asked, and answers, for due ticks and for ended runs, and a
+job is called with its run bound to the context.
 
-No timeline, no plan, no call of a job: what is measured with this is what no engine on that store can be quicker than.
+No timeline, no plan, no verdict, no table of calls: what is measured with this is what no engine on that store can be
+quicker than.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from rota.backends.memory import MemoryStore
+from rota.core.context import current
 from rota.core.effects import Begin, JobSeen, Swap, TickClaim
 from rota.core.run import RunRow
 from rota.drivers.identity import id_maker, token_maker
+from rota.hooks.log_buffer import LogCapture
+from rota.hooks.logging import bind_run, unbind_run
 
 
 class BareTicks:
@@ -50,3 +55,36 @@ class BareTicks:
         row = RunRow(self._new_id(), job_id, "tick", "queued", now, now, scheduled_for=now, window_end=now)
         begin = Begin(row.id, job_id, 0, self._new_token(), "node", 30.0, None)
         return TickClaim(job_id, self._watermarks[job_id], now, False, (), (row,), (), 1, begin)
+
+
+class _AtWork:
+    """Stands for a call in the context of its job."""
+
+    def __init__(self, row: Any) -> None:
+        self.run = row
+
+
+def bare_call(row: Any, func: Callable[..., object], *args: object) -> None:
+    """Call a job: `current_run` knows its run, its log lines bear its ids and are captured."""
+    token = current.set(_AtWork(row))
+    bound = bind_run(row.job_id, row.id, row.attempt, LogCapture(_no_time, row.id))
+    try:
+        func(*args)
+    finally:
+        unbind_run(bound)
+        current.reset(token)
+
+
+async def bare_await(row: Any, func: Callable[..., Awaitable[object]], *args: object) -> None:
+    """The same of an `async def`."""
+    token = current.set(_AtWork(row))
+    bound = bind_run(row.job_id, row.id, row.attempt, LogCapture(_no_time, row.id))
+    try:
+        await func(*args)
+    finally:
+        unbind_run(bound)
+        current.reset(token)
+
+
+def _no_time() -> int:
+    return 0

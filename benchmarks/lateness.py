@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
+from benchmarks.bare import BareTicks, bare_await, bare_call
 from benchmarks.cases import Figures, case, scaled
 
 JOBS = 1_000
 SETTLE = 1.5
 SECONDS = 10.0
+PATIENCE = 60.0
 
 Job = Callable[..., object]
 
@@ -80,21 +83,56 @@ def rota_threads(scale: float, library: str) -> Figures:
     return figures
 
 
-@case("lateness", "rota store alone")
-def rota_store(scale: float, library: str) -> Figures:
-    """What is left where one thread only sleeps until each tick, has the store begin and end its run, and another only
-    calls the job."""
-    from benchmarks.bare import BareTicks
-
-    watch, ticks = Watch(), BareTicks(JOBS)
+@case("lateness", "rota store alone, threads")
+def rota_store_threads(scale: float, library: str) -> Figures:
+    """What is left where one thread only sleeps until each tick and has the store begin and end its run, and another
+    only calls the job, as a job is called."""
+    watch = Watch()
     calls: SimpleQueue[tuple[Any, float] | None] = SimpleQueue()
     ended: deque[Any] = deque()
-    is_over: SimpleQueue[None] = SimpleQueue()
 
     def work() -> None:
         while (call := calls.get()) is not None:
-            watch.note(call[1])
-            ended.append(call[0])
+            row, phase = call
+            Context().run(bare_call, row, watch.note, phase)
+            ended.append(row)
+
+    worker = Thread(target=work, daemon=True)
+    worker.start()
+    with _bare_ticks(ended, lambda row, phase: calls.put((row, phase))):
+        figures = _watched(watch, scale)
+    calls.put(None)
+    return figures
+
+
+@case("lateness", "rota store alone, asyncio")
+def rota_store_asyncio(scale: float, library: str) -> Figures:
+    """The same where a loop awaits the job, in a task."""
+    watch, ended = Watch(), deque[Any]()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def attempt(row: Any, phase: float) -> None:
+        await bare_await(row, watch.anote, phase)
+        ended.append(row)
+
+    async def main() -> Figures:
+        loop = asyncio.get_running_loop()
+
+        def begin(row: Any, phase: float) -> None:
+            task = loop.create_task(attempt(row, phase), context=Context())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        with _bare_ticks(ended, lambda row, phase: loop.call_soon_threadsafe(begin, row, phase)):
+            return await asyncio.to_thread(_watched, watch, scale)
+
+    return asyncio.run(main())
+
+
+@contextmanager
+def _bare_ticks(ended: deque[Any], begin: Callable[[Any, float], object]) -> Iterator[None]:
+    """A thread that wakes up for each tick, has its run begun, and those that have ended recorded."""
+    ticks, is_over = BareTicks(JOBS), SimpleQueue[None]()
 
     def turn() -> None:
         number = int(time.time() % 1.0 * JOBS) + 1
@@ -103,16 +141,14 @@ def rota_store(scale: float, library: str) -> Figures:
             with suppress(Empty):
                 is_over.get(timeout=max(0.0, second + number / JOBS - time.time()))
             ticks.end([ended.popleft() for _ in range(len(ended))])
-            calls.put((ticks.begin([ticks.jobs[number % JOBS]])[0], number % JOBS / JOBS))
+            begin(ticks.begin([ticks.jobs[number % JOBS]])[0], number % JOBS / JOBS)
             number += 1
-        calls.put(None)
 
-    threads = [Thread(target=work, daemon=True), Thread(target=turn, daemon=True)]
-    for thread in threads:
-        thread.start()
-    figures = _watched(watch, scale)
+    thread = Thread(target=turn, daemon=True)
+    thread.start()
+    yield
     is_over.put(None)
-    return figures
+    thread.join(PATIENCE)
 
 
 @case("lateness", "apscheduler threads")
