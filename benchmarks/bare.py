@@ -1,33 +1,43 @@
-"""The least that an engine could do: a store in memory is asked, and answers, for due ticks and for ended runs, and a
-job is called with its run bound to the context.
+"""A bare engine: what every run needs, one after the other in a straight line, and nothing else.
 
-No timeline, no plan, no verdict, no table of calls: what is measured with this is what no engine on that store can be
-quicker than.
+A due tick is planned and its claim made (`core`), a store in memory answers, the job is called with its run bound to
+the context, its outcome is judged (`core`), and the store records it. There is no timeline, no table of calls, no
+timeout, no mail between threads, no telling, and nothing that could go wrong is caught. No engine on that core and that
+store can be quicker than this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
+from rota import Scheduler
 from rota.backends.memory import MemoryStore
 from rota.core.context import current
-from rota.core.effects import Begin, JobSeen, Swap, TickClaim
-from rota.core.run import RunRow
+from rota.core.effects import JobSeen, TickClaim
+from rota.core.lifecycle import Holder, tick_claim
+from rota.core.misfire import plan
+from rota.core.outcome import RETURNED_NONE
+from rota.core.verdict import Ended, judge
 from rota.drivers.identity import id_maker, token_maker
 from rota.hooks.log_buffer import LogCapture
 from rota.hooks.logging import bind_run, unbind_run
+from rota.triggers import Interval
 
 
-class BareTicks:
-    """So many jobs in a store of their own."""
+class BareEngine:
+    """So many jobs of one declaration, in a store of their own."""
 
     def __init__(self, count: int) -> None:
         self.store = MemoryStore()
-        self.jobs = [f"job-{number}" for number in range(count)]
-        states = self.store.sync_jobs([JobSeen(job_id, "") for job_id in self.jobs])
-        self._watermarks = {state.job_id: state.watermark for state in states}
-        self._new_id, self._new_token = id_maker(self.store.now), token_maker()
+        self.job_ids = [f"job-{number}" for number in range(count)]
+        self._trigger = Interval(timedelta(days=1))
+        self._job = Scheduler("bare").add(_no_op, self._trigger, id="bare")
+        self._states = {
+            state.job_id: state for state in self.store.sync_jobs([JobSeen(one, "") for one in self.job_ids])
+        }
+        self._holder = Holder("node", 30.0, id_maker(self.store.now), token_maker())
 
     def begin(self, job_ids: Sequence[str]) -> list[Any]:
         """Claim a tick of each job that is due now, and begin its run; the rows."""
@@ -36,25 +46,25 @@ class BareTicks:
         for answer in self.store.claim([self._claim(job_id, now) for job_id in job_ids]):
             if answer.begun is None:
                 raise SystemExit(f"a tick was not begun: {answer.verdict}")
-            self._watermarks[answer.state.job_id] = answer.state.watermark
+            self._states[answer.state.job_id] = answer.state
             begun.append(answer.begun)
         return begun
 
     def end(self, rows: Sequence[Any]) -> None:
         """Record that the runs of these rows have succeeded."""
-        now = self.store.now()
-        swaps = []
-        for row in rows:
-            ended = row.copy()
-            ended.status, ended.finished_at, ended.token = "succeeded", now, None
-            swaps.append(Swap(ended, "running", row.token, streak=0))
-        if {answer.verdict for answer in self.store.swap(swaps)} - {"swapped"}:
-            raise SystemExit("a run was lost")
+        now, options = self.store.now(), self._job.options
+        for answer in self.store.swap([judge(options, row, Ended(RETURNED_NONE, now)) for row in rows]):
+            if answer.verdict != "swapped" or answer.state is None:
+                raise SystemExit("a run was lost")
+            self._states[answer.state.job_id] = answer.state
 
     def _claim(self, job_id: str, now: int) -> TickClaim:
-        row = RunRow(self._new_id(), job_id, "tick", "queued", now, now, scheduled_for=now, window_end=now)
-        begin = Begin(row.id, job_id, 0, self._new_token(), "node", 30.0, None)
-        return TickClaim(job_id, self._watermarks[job_id], now, False, (), (row,), (), 1, begin)
+        state, options = self._states[job_id], self._job.options
+        planned = plan(self._trigger, options, job_id, now, now, now, paused=False)
+        claim = tick_claim(self._job, self._trigger, state, planned, now, self._holder)
+        if claim is None:
+            raise SystemExit("a tick was to wait")
+        return claim
 
 
 class _AtWork:
@@ -88,3 +98,7 @@ async def bare_await(row: Any, func: Callable[..., Awaitable[object]], *args: ob
 
 def _no_time() -> int:
     return 0
+
+
+def _no_op() -> None:
+    """The job."""

@@ -125,20 +125,20 @@ def apscheduler_jobs(scheduler: Any, count: int, func: Callable[..., object], du
         scheduler.add_job(func, grid, id=f"job-{number}", **options)
 
 
-@case("dispatch", "rota store alone")
-def rota_store(scale: float, library: str) -> Figures:
-    """Runs per second that a store in memory can record, where else only the jobs are called, in the same thread."""
-    from benchmarks.bare import BareTicks, bare_call
+@case("dispatch", "bare engine")
+def bare_dispatch(scale: float, library: str) -> Figures:
+    """Runs per second of a bare engine, in one thread."""
+    from benchmarks.bare import BareEngine, bare_call
     from rota.drivers.engine import SMALL_ROUND
 
     count = scaled(10_000, scale)
-    ticks = BareTicks(count)
+    engine = BareEngine(count)
     began = time.perf_counter()
     for start in range(0, count, SMALL_ROUND):
-        rows = ticks.begin(ticks.jobs[start : start + SMALL_ROUND])
+        rows = engine.begin(engine.job_ids[start : start + SMALL_ROUND])
         for row in rows:
             Context().run(bare_call, row, no_op)
-        ticks.end(rows)
+        engine.end(rows)
     return {"per_s": count / (time.perf_counter() - began)}
 
 

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
-from benchmarks.bare import BareTicks, bare_await, bare_call
+from benchmarks.bare import BareEngine, bare_await, bare_call
 from benchmarks.cases import Figures, case, scaled
 
 JOBS = 1_000
@@ -83,10 +83,9 @@ def rota_threads(scale: float, library: str) -> Figures:
     return figures
 
 
-@case("lateness", "rota store alone, threads")
-def rota_store_threads(scale: float, library: str) -> Figures:
-    """What is left where one thread only sleeps until each tick and has the store begin and end its run, and another
-    only calls the job, as a job is called."""
+@case("lateness", "bare engine, threads")
+def bare_threads(scale: float, library: str) -> Figures:
+    """A bare engine in a thread that sleeps until each tick, and another thread that calls the jobs."""
     watch = Watch()
     calls: SimpleQueue[tuple[Any, float] | None] = SimpleQueue()
     ended: deque[Any] = deque()
@@ -99,15 +98,15 @@ def rota_store_threads(scale: float, library: str) -> Figures:
 
     worker = Thread(target=work, daemon=True)
     worker.start()
-    with _bare_ticks(ended, lambda row, phase: calls.put((row, phase))):
+    with _bare_turns(ended, lambda row, phase: calls.put((row, phase))):
         figures = _watched(watch, scale)
     calls.put(None)
     return figures
 
 
-@case("lateness", "rota store alone, asyncio")
-def rota_store_asyncio(scale: float, library: str) -> Figures:
-    """The same where a loop awaits the job, in a task."""
+@case("lateness", "bare engine, asyncio")
+def bare_asyncio(scale: float, library: str) -> Figures:
+    """The same where a loop awaits the jobs, in tasks."""
     watch, ended = Watch(), deque[Any]()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -123,16 +122,16 @@ def rota_store_asyncio(scale: float, library: str) -> Figures:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        with _bare_ticks(ended, lambda row, phase: loop.call_soon_threadsafe(begin, row, phase)):
+        with _bare_turns(ended, lambda row, phase: loop.call_soon_threadsafe(begin, row, phase)):
             return await asyncio.to_thread(_watched, watch, scale)
 
     return asyncio.run(main())
 
 
 @contextmanager
-def _bare_ticks(ended: deque[Any], begin: Callable[[Any, float], object]) -> Iterator[None]:
+def _bare_turns(ended: deque[Any], begin: Callable[[Any, float], object]) -> Iterator[None]:
     """A thread that wakes up for each tick, has its run begun, and those that have ended recorded."""
-    ticks, is_over = BareTicks(JOBS), SimpleQueue[None]()
+    engine, is_over = BareEngine(JOBS), SimpleQueue[None]()
 
     def turn() -> None:
         number = int(time.time() % 1.0 * JOBS) + 1
@@ -140,8 +139,8 @@ def _bare_ticks(ended: deque[Any], begin: Callable[[Any, float], object]) -> Ite
         while is_over.empty():
             with suppress(Empty):
                 is_over.get(timeout=max(0.0, second + number / JOBS - time.time()))
-            ticks.end([ended.popleft() for _ in range(len(ended))])
-            begin(ticks.begin([ticks.jobs[number % JOBS]])[0], number % JOBS / JOBS)
+            engine.end([ended.popleft() for _ in range(len(ended))])
+            begin(engine.begin([engine.job_ids[number % JOBS]])[0], number % JOBS / JOBS)
             number += 1
 
     thread = Thread(target=turn, daemon=True)

@@ -53,8 +53,8 @@ class Row(NamedTuple):
 
 def _bare_lateness(kind: str) -> Row:
     return Row(
-        f"1,000 runs/s, the store's part and the calls alone: CPU, µs a run ({kind})",
-        ("lateness", f"rota store alone, {kind}", "cpu_us"),
+        f"1,000 runs/s, a bare engine: CPU, µs a run ({kind})",
+        ("lateness", f"bare engine, {kind}", "cpu_us"),
         ("lateness", f"apscheduler {kind}", "cpu_us"),
     )
 
@@ -135,8 +135,8 @@ ROWS = (
     _dispatch("threads", 4),
     _dispatch("asyncio", 3.5),
     Row(
-        "10,000 due no-ops, the store's part and the calls alone, runs/s (threads)",
-        ("dispatch", "rota store alone", "per_s"),
+        "10,000 due no-ops, a bare engine in one thread, runs/s (threads)",
+        ("dispatch", "bare engine", "per_s"),
         ("dispatch", "apscheduler threads", "per_s"),
         is_rate=True,
     ),
