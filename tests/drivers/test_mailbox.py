@@ -1,9 +1,12 @@
 """The engine's mailbox: nothing is lost, the order is kept, and who may wait wakes nobody."""
 
 import threading
+from queue import Empty
+
+import pytest
 
 from rota.clock import SystemClock
-from rota.drivers.mailbox import SOON, Mailbox
+from rota.drivers.mailbox import EARLY, SOON, TIMER_SLACK, Mailbox
 
 
 def sleeper(mailbox, seconds):
@@ -57,7 +60,7 @@ def test_a_sleep_is_never_shorter_than_asked_for():
     mailbox = Mailbox(SystemClock())
     for seconds in (0.00001, 0.0005, 0.001):
         begun_at = SystemClock().monotonic()
-        mailbox.wait(seconds)
+        mailbox.wait(seconds, for_ends=seconds > 0.0001)
         assert SystemClock().monotonic() - begun_at >= seconds
 
 
@@ -84,6 +87,37 @@ def test_an_ended_call_does_not_ring_where_a_wake_up_is_near():
     assert mailbox._bell.empty()
     mailbox.put("a command")
     assert not mailbox._bell.empty()
+
+
+class HeardInSleep:
+    """A bell that never rings; a call ends while it is listened to."""
+
+    def __init__(self, mailbox):
+        self.mailbox = mailbox
+        self.timeouts = []
+
+    def get(self, timeout):
+        self.timeouts.append(timeout)
+        self.mailbox.put_soon("an ended call")
+        raise Empty
+
+
+def test_who_expects_the_end_of_a_call_wakes_up_early_and_finds_it(monkeypatch):
+    monkeypatch.setattr("rota.drivers.mailbox.SYSTEM", StandingClock())  # the rest of the sleep would take for ever
+    mailbox = Mailbox(StandingClock())
+    mailbox._bell = HeardInSleep(mailbox)
+    mailbox.wait(SOON / 2, for_ends=True)
+    assert mailbox._bell.timeouts == pytest.approx([SOON / 2 - TIMER_SLACK - EARLY])
+    assert list(mailbox.messages) == ["an ended call"]
+
+
+def test_who_sleeps_for_long_or_expects_no_end_does_not_wake_up_early(monkeypatch):
+    monkeypatch.setattr("rota.drivers.mailbox.SYSTEM", StandingClock())
+    for seconds, for_ends in ((SOON / 2, False), (SOON, True)):
+        mailbox = Mailbox(StandingClock())
+        mailbox._bell = HeardInSleep(mailbox)
+        mailbox.wait(seconds, for_ends=for_ends)
+        assert mailbox._bell.timeouts == pytest.approx([seconds - TIMER_SLACK])
 
 
 def test_of_many_messages_to_a_sleeper_only_the_first_rings():

@@ -112,6 +112,7 @@ class Engine:
         self.housekeeping.turn(self.last_turn)
         if self.mailbox.messages:
             self._work_off()  # what has ended is out of the way of what is due
+            self.read_clock()
         for due, item in self.timeline.pop_due(self.time):
             self._come_due(due, item)
         if self.deadlines:
@@ -123,7 +124,7 @@ class Engine:
     def wait(self, seconds: float) -> None:
         """Sleep until a message comes, or for so long."""
         if seconds > 0:
-            self.mailbox.wait(min(seconds, LONGEST_WAIT))
+            self.mailbox.wait(min(seconds, LONGEST_WAIT), for_ends=bool(self.services.calls))
 
     @property
     def has_mail(self) -> bool:
