@@ -2,8 +2,8 @@
 
 A due tick is planned and its claim made (`core`), a store in memory answers, the job is called with its run bound to
 the context, its outcome is judged (`core`), and the store records it. There is no timeline, no table of calls, no
-timeout, no mail between threads, no telling, and nothing that could go wrong is caught. No engine on that core and that
-store can be quicker than this.
+timeout, no telling, and nothing that could go wrong is caught. No engine on that core and that store can do with less
+work for a run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BareEngine:
         begun = []
         for answer in self.store.claim([self._claim(job_id, now) for job_id in job_ids]):
             if answer.begun is None:
-                raise SystemExit(f"a tick was not begun: {answer.verdict}")
+                raise RuntimeError(f"a tick was not begun: {answer.verdict}")
             self._states[answer.state.job_id] = answer.state
             begun.append(answer.begun)
         return begun
@@ -55,7 +55,7 @@ class BareEngine:
         now, options = self.store.now(), self._job.options
         for answer in self.store.swap([judge(options, row, Ended(RETURNED_NONE, now)) for row in rows]):
             if answer.verdict != "swapped" or answer.state is None:
-                raise SystemExit("a run was lost")
+                raise RuntimeError("a run was lost")
             self._states[answer.state.job_id] = answer.state
 
     def _claim(self, job_id: str, now: int) -> TickClaim:
@@ -63,7 +63,7 @@ class BareEngine:
         planned = plan(self._trigger, options, job_id, now, now, now, paused=False)
         claim = tick_claim(self._job, self._trigger, state, planned, now, self._holder)
         if claim is None:
-            raise SystemExit("a tick was to wait")
+            raise RuntimeError("a tick was to wait")
         return claim
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
-from queue import Empty, SimpleQueue
-from threading import Thread
+from queue import SimpleQueue
 from typing import Any
 
 from benchmarks.bare import BareEngine, bare_await, bare_call
@@ -96,7 +96,7 @@ def bare_threads(scale: float, library: str) -> Figures:
             Context().run(bare_call, row, watch.note, phase)
             ended.append(row)
 
-    worker = Thread(target=work, daemon=True)
+    worker = threading.Thread(target=work, daemon=True)
     worker.start()
     with _bare_turns(ended, lambda row, phase: calls.put((row, phase))):
         figures = _watched(watch, scale)
@@ -131,23 +131,31 @@ def bare_asyncio(scale: float, library: str) -> Figures:
 @contextmanager
 def _bare_turns(ended: deque[Any], begin: Callable[[Any, float], object]) -> Iterator[None]:
     """A thread that wakes up for each tick, has its run begun, and those that have ended recorded."""
-    engine, is_over = BareEngine(JOBS), SimpleQueue[None]()
+    engine, is_over, failures = BareEngine(JOBS), threading.Event(), list[Exception]()
 
     def turn() -> None:
+        try:
+            turn_until_over()
+        except Exception as error:  # noqa: BLE001  # told by the thread that measures
+            failures.append(error)
+
+    def turn_until_over() -> None:
         number = int(time.time() % 1.0 * JOBS) + 1
         second = int(time.time())
-        while is_over.empty():
-            with suppress(Empty):
-                is_over.get(timeout=max(0.0, second + number / JOBS - time.time()))
+        while not is_over.wait(max(0.0, second + number / JOBS - time.time())):
             engine.end([ended.popleft() for _ in range(len(ended))])
             begin(engine.begin([engine.job_ids[number % JOBS]])[0], number % JOBS / JOBS)
             number += 1
 
-    thread = Thread(target=turn, daemon=True)
+    thread = threading.Thread(target=turn, daemon=True)
     thread.start()
-    yield
-    is_over.put(None)
-    thread.join(PATIENCE)
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join(PATIENCE)
+    if failures:
+        raise failures[0]
 
 
 @case("lateness", "apscheduler threads")

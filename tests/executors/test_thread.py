@@ -109,16 +109,62 @@ def test_an_abandoned_call_gives_its_place_to_another_and_reports_when_it_return
     executor.shutdown(PATIENCE)
 
 
+def with_idle_threads(number: int) -> ThreadExecutor:
+    """An executor of so many threads, all of which sleep."""
+    executor, together = ThreadExecutor(number, "test"), threading.Barrier(number)
+    executor.submit([FakeCall(lambda: together.wait(PATIENCE)) for _ in range(number)])
+    assert until(lambda: len(executor._asleep) == number)
+    return executor
+
+
 def test_a_call_wakes_one_thread_the_one_that_was_at_work_last() -> None:
-    executor, together = ThreadExecutor(3, "test"), threading.Barrier(3)
-    executor.submit([FakeCall(lambda: together.wait(PATIENCE)) for _ in range(3)])
-    assert until(lambda: len(executor._asleep) == 3)
+    executor = with_idle_threads(3)
     others, last = executor._asleep[:2], executor._asleep[2]
     for _ in range(5):
         call = FakeCall(lambda: list(executor._asleep))
         executor.submit([call])
         assert call.outcome().value == others
         assert until(lambda: executor._asleep == [*others, last])
+    executor.shutdown(PATIENCE)
+
+
+def test_calls_that_come_together_wake_as_many_threads() -> None:
+    executor, together = with_idle_threads(3), threading.Barrier(3)
+    calls = [FakeCall(lambda: together.wait(PATIENCE)) for _ in range(3)]
+    executor.submit(calls)
+    assert [call.outcome().error for call in calls] == [None, None, None]
+    executor.shutdown(PATIENCE)
+
+
+def test_a_call_that_comes_while_a_thread_goes_to_sleep_is_found() -> None:
+    executor, late = ThreadExecutor(1), FakeCall(lambda: "found")
+
+    class Pile(list[threading.Lock]):
+        def append(self, bell: threading.Lock) -> None:
+            if not late.outcomes and late not in executor._waiting:
+                executor.submit([late])  # the thread has looked, and nobody sleeps yet
+            super().append(bell)
+
+    executor._asleep = Pile()
+    executor.submit([FakeCall(lambda: None)])
+    assert late.outcome().value == "found"
+    executor.shutdown(PATIENCE)
+
+
+def test_who_is_interrupted_while_he_wakes_a_thread_takes_none_away_with_him() -> None:
+    executor = with_idle_threads(1)
+
+    class Interrupted(list[threading.Lock]):
+        def __getitem__(self, index: object) -> threading.Lock:  # type: ignore[override]  # as far as it is used here
+            executor._asleep = list(self)
+            raise KeyboardInterrupt
+
+    executor._asleep = Interrupted(executor._asleep)
+    calls = [FakeCall(lambda: 1), FakeCall(lambda: 2)]
+    with pytest.raises(KeyboardInterrupt):
+        executor.submit(calls[:1])
+    executor.submit(calls[1:])
+    assert [call.outcome().value for call in calls] == [1, 2]
     executor.shutdown(PATIENCE)
 
 

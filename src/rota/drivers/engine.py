@@ -106,13 +106,12 @@ class Engine:
         """Do all there is to do; the seconds until there may be more, at most `LONGEST_WAIT`."""
         self.last_turn = self.clock.monotonic()
         self.turned = True
-        self.read_clock()
-        self._notice_step()
+        self._look_at_clocks()
         self.teller.look()
         self.housekeeping.turn(self.last_turn)
         if self.mailbox.messages:
             self._work_off()  # what has ended is out of the way of what is due
-            self.read_clock()
+            self._look_at_clocks()
         for due, item in self.timeline.pop_due(self.time):
             self._come_due(due, item)
         if self.deadlines:
@@ -270,8 +269,7 @@ class Engine:
         while self._drain() | self._fill() | self.performer.flush():
             if not self.mailbox.messages and not any(self.backlogs.values()):
                 break  # what was performed has brought nothing new
-            self.read_clock()
-            self._notice_step()  # the store may have taken long to answer, and the clock been set meanwhile
+            self._look_at_clocks()
 
     def _come_due(self, due: int, item: DueItem) -> None:
         try:
@@ -339,7 +337,9 @@ class Engine:
         self.performer.resume(job, item)
         return 1
 
-    def _notice_step(self) -> None:
+    def _look_at_clocks(self) -> None:
+        """Ask the time anew: the store may have taken long to answer, and the clock been set meanwhile."""
+        self.read_clock()
         parted = self.time - self.offset - int(self.clock.boottime() * 1_000_000)
         stepped, self._parted = parted - self._parted, parted
         if abs(stepped) > CLOCK_STEP:

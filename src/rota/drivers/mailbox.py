@@ -2,7 +2,8 @@
 
 Law: a message left while nobody waits is found by the next turn. A command rings a sleeping engine at once. An ended
 call rings only one that would sleep on for longer than `SOON`: so a job that is over a moment before the next tick
-costs one wake-up, not two. Who expects such a call wakes up `EARLY`, and has it out of the way when the tick is due.
+costs one wake-up, not two. Who expects such ends looks for them `EARLY` seconds before the sleep is over: those that
+have come by then are out of the way when the tick is due.
 
 No ring is missed: who sleeps says until when and then looks for messages; who leaves one looks until when the engine
 sleeps afterwards. One of the two sees the other.
@@ -65,16 +66,22 @@ class Mailbox(Generic[T]):
         """Sleep until a message comes, or for so long. `for_ends`: calls are at work that may end meanwhile."""
         until = SYSTEM.monotonic() + seconds
         self._sleeps_until = self._clock.monotonic() + seconds
-        if not self.messages:
-            ahead = TIMER_SLACK + EARLY if for_ends and seconds < SOON else TIMER_SLACK
-            try:
-                self._bell.get(timeout=max(0.0, seconds - ahead))
-            except Empty:
-                self._sleeps_until = AWAKE
-                # By the clock that the sleep went by: another one may stand still.
-                while not self.messages and SYSTEM.monotonic() < until:
-                    pass
+        heard = self._hears(seconds - EARLY) if for_ends else False
+        if not heard and not self._hears(until - SYSTEM.monotonic()):
+            self._sleeps_until = AWAKE
+            while SYSTEM.monotonic() < until:  # by the clock that the sleep went by: another one may stand still
+                pass
         self._sleeps_until = AWAKE
+
+    def _hears(self, seconds: float) -> bool:
+        """Whether a message is there, or the bell rings within so many seconds."""
+        if self.messages:
+            return True
+        try:
+            self._bell.get(timeout=max(0.0, seconds - TIMER_SLACK))
+        except Empty:
+            return False
+        return True
 
     def _ring(self) -> None:
         self._sleeps_until = AWAKE  # once is enough

@@ -4,9 +4,11 @@ Law: a call is in flight from `submit` until whoever takes it out of `_in_flight
 returned, or `abandon`, when nobody waits for it any more. A dict's `pop` lets exactly one of them win, so no lock is
 taken per call; the worker that finds its call gone knows that it has been replaced, and ends.
 
-What waits is in a deque. A thread that finds nothing there puts its bell on a pile and sleeps; the uppermost bell is
-rung for what comes, so that one thread is woken and no other, and it is the one whose caches are warm. So long as calls
-wait, a bell has been rung or a thread is about to look. Daemon threads cannot keep a program from exiting.
+What waits is in a deque. A thread that finds nothing there puts its bell, a lock that it holds, on a pile and sleeps.
+For what comes the uppermost bell is rung: one thread is woken, as a rule, and it is the one whose caches are warm. Its
+bell stays on the pile until it is awake, so that nobody who is interrupted while he rings takes a thread away with him.
+So long as calls wait, a bell has been rung or a thread is about to look. Daemon threads cannot keep a program from
+exiting.
 """
 
 from __future__ import annotations
@@ -35,7 +37,6 @@ class ThreadExecutor:
         self._name = name
         self._waiting: deque[Call] = deque()
         self._asleep: list[threading.Lock] = []
-        self._is_rung = False
         self._in_flight: dict[int, Call] = {}
         self._mutex = threading.Lock()
         self._has_left = threading.Condition(self._mutex)
@@ -124,17 +125,15 @@ class ThreadExecutor:
 
     def _ring(self) -> None:
         """Wake a thread that sleeps, if there is one, unless one is on its way already."""
-        if not self._is_rung:
-            try:
-                bell = self._asleep.pop()
-            except IndexError:  # all are at work; each looks for more when its call has returned
-                return
-            self._is_rung = True
-            bell.release()
+        try:
+            self._asleep[-1].release()
+        except IndexError:  # all are at work; each looks for more when its call has returned
+            return
+        except RuntimeError:  # it has been rung
+            return
 
     def _awaited(self, bell: threading.Lock) -> Call | None:
-        """The next call, as soon as there is one; `None`: there will be none any more. `bell`: the thread's own, which
-        it has taken.
+        """The next call, as soon as there is one; `None`: there will be none any more.
 
         Who is woken wakes one more where more waits, before it begins: so threads come as they are needed, and many
         short calls do not wake them all."""
@@ -143,7 +142,7 @@ class ThreadExecutor:
             if self._waiting or self._closed:  # since it looked: who brought that may have found nobody asleep
                 self._ring()
             bell.acquire()
-            self._is_rung = False  # before it looks: what comes from here on rings again
+            self._asleep.remove(bell)  # before it looks again: what comes from here on rings another
         if self._waiting or self._closed:
             self._ring()
         return call
