@@ -59,6 +59,40 @@ def test_a_signal_that_comes_again_and_again_changes_nothing(tmp_path):
     assert run.attempts[-1].outcome == "interrupted"
 
 
+def test_a_second_ctrl_c_ends_the_waiting_for_what_does_not_stop(tmp_path):
+    text = """
+import asyncio
+scheduler = Scheduler("signals", store="sqlite:///rota.db", shutdown_timeout=100_000)
+
+@scheduler.interval(seconds=1)
+def thread():
+    say("begun")
+    threading.Event().wait()
+
+@scheduler.interval(seconds=1)
+async def coroutine():
+    say("begun")
+    while True:
+        try:
+            await asyncio.sleep(100_000)
+        except asyncio.CancelledError:
+            pass
+
+scheduler.run()
+say("over", scheduler.health().alive, sorted(run.status for run in scheduler.runs()))
+"""
+    with Program(tmp_path, text) as program:
+        program.wait_for("begun", 2)
+        began = time.monotonic()
+        while program.process.poll() is None:
+            program.send(signal.SIGINT)
+            program.send(signal.SIGTERM)
+            time.sleep(0.1)
+            assert time.monotonic() - began < PATIENCE
+        assert "over False ['lost', 'lost']" in program.lines
+        assert "Traceback" not in program.stderr
+
+
 def test_a_signal_that_the_system_hands_to_another_thread_ends_it_too(tmp_path):
     text = """
 scheduler = Scheduler("signals", shutdown_timeout=120)

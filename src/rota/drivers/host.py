@@ -48,6 +48,9 @@ Executors = Mapping[str, Executor]
 
 _DRIVEN_BY_HAND = Decision(True, "its clock is moved by hand, and it starts no thread")
 
+AGAIN: Final = 1.0
+"""Seconds after which a second Ctrl-C is a person's: one that a wrapper passes on comes at the same time."""
+
 LEAVING: Final = 5.0
 """Seconds that a shutdown may take besides its waiting."""
 
@@ -74,6 +77,7 @@ class Host:
         self._renamed = {job.claim_id: job.id for job in jobs.values() if job.claim_id != job.id}
         self.listeners: list[Listener] = []
         self.node: HostedNode | None = None
+        self._leaving: HostedNode | None = None
         self.armed: str | None = None
         self.mode: str | None = None
 
@@ -174,8 +178,8 @@ class Host:
                 self.node.engine.attempts.on_keyboard_interrupt = interrupted
 
     def run(self) -> None:
-        """Run in this thread until SIGTERM or SIGINT, then shut down. A child that only imports the main module again
-        is not kept: it is told why, and goes on."""
+        """Run in this thread until SIGTERM or SIGINT, then shut down; a SIGINT after that ends the waiting for what is
+        at work. A child that only imports the main module again is not kept: it is told why, and goes on."""
         if is_on_loop():
             raise StateError("run() would hold up the event loop of this thread: in a coroutine, await serve()")
         with StopSignals() as signals:
@@ -189,8 +193,13 @@ class Host:
                     return
                 self._start("thread", None)
                 self._when_over.append(signals.end)
+            impatient_at = float("inf")
             while not signals.wait():
-                self.shutdown(None)
+                if impatient_at == float("inf"):
+                    impatient_at = SYSTEM.monotonic() + AGAIN
+                    self._shut_down_beside()
+                elif signals.is_ctrl_c and SYSTEM.monotonic() >= impatient_at and isinstance(self._leaving, Node):
+                    self._leaving.hurry()
 
     def run_due(self) -> float:
         """Run what is due, in this thread."""
@@ -211,7 +220,7 @@ class Host:
             node, mode = self.node, self.mode
             if node is None:
                 return ShutdownReport()
-            self.node = self.mode = None
+            self._leaving, self.node, self.mode = node, None, None
             when_over, self._when_over = self._when_over, []
             self._is_over = is_over = threading.Event()
         leave = partial(self._leave, node, timeout, [*when_over, is_over.set])
@@ -219,6 +228,13 @@ class Host:
             return leave()
         threading.Thread(target=leave, name="rota-shutdown", daemon=True).start()
         return ShutdownReport()
+
+    def _shut_down_beside(self) -> None:
+        """Shut down in another thread, so that this one hears signals."""
+        try:
+            threading.Thread(target=self.shutdown, args=(None,), name="rota-shutdown", daemon=True).start()
+        except RuntimeError:  # there are no more threads
+            self.shutdown(None)
 
     def _rest(self) -> ShutdownReport:
         if self._runtime is not None and self._is_over.is_set():

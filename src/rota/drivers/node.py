@@ -89,6 +89,7 @@ class Node:
         self._driven_clock = clock if isinstance(clock, DrivenClock) else None
         self._is_open = False
         self._is_leaving = False
+        self._idle = Event()
 
     @property
     def is_alive(self) -> bool:
@@ -303,12 +304,16 @@ class Node:
 
     def _drain(self, deadline: float, patience: float) -> None:
         """Wait for what is at work to end; after `patience` seconds, stop by force what can be."""
-        engine, idle = self.engine, Event()
+        engine, idle = self.engine, self._idle
         engine.post(lambda: self._begin_draining(idle))
         self._await(idle, engine.clock.monotonic() + patience)
         if not idle.is_set():
             engine.post(lambda: engine.attempts.force_all("shutdown"))
             self._await(idle, deadline)
+
+    def hurry(self) -> None:
+        """Wait no longer in a shutdown for what is at work. From any thread."""
+        self._idle.set()
 
     def drop(self) -> None:
         """Let go without a word, as a process that dies does: for simulations."""

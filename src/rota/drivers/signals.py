@@ -27,7 +27,7 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self._is_asked = self._is_over = False
+        self._is_asked = self._is_over = self._is_ctrl_c = False
         self._before: dict[int, object] = {}
         self._woken, self._wakes = socket.socketpair()
         self._wakes.setblocking(False)
@@ -48,6 +48,11 @@ class StopSignals:
         self._woken.close()
         self._wakes.close()
 
+    @property
+    def is_ctrl_c(self) -> bool:
+        """Whether the last of them was SIGINT: a person's, as a rule."""
+        return self._is_ctrl_c
+
     def wait(self) -> bool:
         """Until a signal asks to stop, or all is over: whether it is over."""
         while not self._is_over:
@@ -63,7 +68,8 @@ class StopSignals:
         with contextlib.suppress(BlockingIOError):  # full of what will wake it
             self._wakes.send(b"\0")
 
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self._is_ctrl_c = number == signal.SIGINT
         self._is_asked = True
 
 
