@@ -17,7 +17,7 @@ _RETRY: Final = "write retry=Retry(attempts=…), which counts the first attempt
 JOB_WORDS: Final[Mapping[str, str]] = {
     **{word: _STEP.format(word) for word in ("weeks", "days", "hours", "minutes", "seconds")},
     **{word: _FIELD.format(word) for word in ("second", "minute", "hour", "day", "month", "day_of_week")},
-    **dict.fromkeys(("max_retries", "max_attempts"), _RETRY),
+    **dict.fromkeys(("retries", "max_retries", "max_attempts"), _RETRY),
     **dict.fromkeys(("autoretry_for", "retry_on"), "write retry=Retry(on=…)"),
     **dict.fromkeys(("retry_backoff", "retry_delay", "default_retry_delay"), "write retry=Retry(wait_initial=…)"),
     **dict.fromkeys(("max_instances", "max_concurrency", "concurrency"), "write max_running"),
@@ -26,6 +26,7 @@ JOB_WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("countdown", "delay"), "write scheduler.enqueue(job, delay=…)"),
     **dict.fromkeys(("eta", "at"), "write scheduler.enqueue(job, at=…), or Once(…) as the trigger"),
     **dict.fromkeys(("every", "run_every"), "write @scheduler.interval(minutes=…)"),
+    "run_date": "write @scheduler.once(…), or scheduler.enqueue(job, at=…)",
     "coalesce": 'write catch_up="latest" (one run for all that were missed), or "all"',
     "name": "write id",
     "timezone": "write tz",
@@ -63,7 +64,7 @@ CRON_WORDS: Final[Mapping[str, str]] = {
 
 RETRY_WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("max_retries", "max_attempts", "retries"), "write attempts, which counts the first attempt too"),
-    **dict.fromkeys(("delay", "countdown", "backoff"), "write wait_initial"),
+    **dict.fromkeys(("wait", "delay", "countdown", "backoff"), "write wait_initial"),
     **dict.fromkeys(("exceptions", "autoretry_for"), "write on"),
 }
 """What to write instead of an unknown argument of `Retry`."""

@@ -115,6 +115,8 @@ def _hint(name: str, known: Sequence[str], words: Mapping[str, str]) -> str:
             return words[name]
     if not known:
         return "it takes none"
+    if "kwargs" in known:
+        return f"there are {', '.join(sorted(known))}; an argument of the job goes in kwargs={{{name!r}: …}}"
     return f"there {'is' if len(known) == 1 else 'are'} {', '.join(sorted(known))}"
 
 

@@ -59,7 +59,8 @@ def said(action: Callable[[], object]) -> str:
         ("countdown", "write scheduler.enqueue(job, delay=…)"),
         ("seconds", "a step belongs to a trigger: write Interval(seconds=…), or @scheduler.interval(seconds=…)"),
         ("hour", 'a field belongs to a trigger: write an expression, such as "0 2 * * *", or Cron.of(hour=…)'),
-        ("retries", "did you mean 'retry'?"),
+        ("retries", "write retry=Retry(attempts=…), which counts the first attempt too"),
+        ("run_date", "write @scheduler.once(…), or scheduler.enqueue(job, at=…)"),
     ],
 )
 def test_a_word_of_other_libraries_is_answered_with_the_word_here(word: str, hint: str) -> None:
@@ -82,6 +83,7 @@ def test_no_word_of_other_libraries_is_one_of_ours() -> None:
     ("called", "told"),
     [
         (lambda: Retry(attempt=5), "Retry: unknown option 'attempt'; did you mean 'attempts'?"),
+        (lambda: Retry(wait=5), "Retry: unknown option 'wait'; write wait_initial"),
         (
             lambda: Retry(max_retries=5),
             "Retry: unknown option 'max_retries'; write attempts, which counts the first attempt too",
@@ -124,6 +126,10 @@ def test_a_misspelt_argument_of_a_constructor_is_answered_with_the_right_one(
         (
             lambda s: s.run_now("work", countdown=5),
             "run_now: unknown option 'countdown'; write scheduler.enqueue(job, delay=…)",
+        ),
+        (
+            lambda s: s.run_now("work", x=5),
+            "run_now: unknown option 'x'; there are args, job, kwargs; an argument of the job goes in kwargs={'x': …}",
         ),
         (lambda s: s.enqueue("work", dealy=5), "enqueue: unknown option 'dealy'; did you mean 'delay'?"),
         (lambda s: s.backfill("work", dryrun=True), "backfill: unknown option 'dryrun'; did you mean 'dry_run'?"),

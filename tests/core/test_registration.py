@@ -89,7 +89,7 @@ def test_a_name_is_a_text_that_stores_can_keep():
     ("options", "match"),
     [
         ({"timeot": 5}, r"unknown option 'timeot'; did you mean 'timeout'"),
-        ({"retries": Retry()}, "did you mean 'retry'"),
+        ({"retries": Retry()}, "write retry=Retry"),
         ({"overlap": "skp"}, "did you mean 'skip'"),
         ({"overlap": None}, "overlap"),
         ({"catch_up": "newest"}, "catch_up: 'newest' is none of skip, latest, all"),

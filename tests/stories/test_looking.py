@@ -127,6 +127,8 @@ def test_it_ran(world):
     assert reason(world, job, at(minutes=-5)) == "before_first_seen"
     assert reason(world, job, at(minutes=9)) == "waiting"
     assert reason(world, "no-such") == "unknown_here"
+    run = world.scheduler.runs(job)[0]
+    assert f"is no job, but a run of job {run.job_id!r}" in world.scheduler.explain(run.id).verdict
 
 
 @pytest.mark.worlds("driven-memory", "driven-sqlite", "simulated")

@@ -223,7 +223,12 @@ def _is_uvicorn_reloader(facts: Facts) -> bool:
 
 ROWS: Final = (
     Row(_is_rota_child, "this child process makes the calls of process jobs", is_child=True),
-    Row(_is_multiprocessing_child, "this is a multiprocessing child; its parent has the scheduler", is_child=True),
+    Row(
+        _is_multiprocessing_child,
+        "this is a multiprocessing child, whose parent has the scheduler (it imports the main module again: what a"
+        " script does belongs under `if __name__ == '__main__':`)",
+        is_child=True,
+    ),
     Row(_is_gunicorn_master, "this is gunicorn's master (--preload); its workers run jobs once they are forked"),
     Row(_is_uwsgi_without_threads, "uWSGI lets no threads run: give it the option enable-threads, and start it anew"),
     Row(_is_uwsgi_before_its_forks, "uWSGI is yet to fork its workers, which run jobs from then on"),

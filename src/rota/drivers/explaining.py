@@ -37,10 +37,7 @@ class Explaining:
         """Why the job did or did not run at an instant; `None`: at its last tick due."""
         asked = None if at is None else instant(at, "at")
         if job is None:
-            moment = self._own_now() if asked is None else asked
-            text = f"No job {job_id!r} is declared in this process."
-            hint = "Look for its module: is it imported where the scheduler starts?"
-            return Explanation(text, "unknown_here", (), hint, from_micros(moment))
+            return self._unknown(job_id, self._own_now() if asked is None else asked)
         try:
             now = self._store_now()
             tick = self._last_tick(job, now) if asked is None else asked
@@ -50,6 +47,19 @@ class Explaining:
             return explain(self._facts(job, tick, now))
         except BackendError as error:
             return self._store_down(job, asked, error)
+
+    def _unknown(self, job_id: str, moment: int) -> Explanation:
+        """What is asked about is no job of this process; it may be a run."""
+        text = f"No job {job_id!r} is declared in this process."
+        hint = "Look for its module: is it imported where the scheduler starts?"
+        try:
+            row = self._store.run(job_id)
+        except BackendError:
+            row = None
+        if row is not None:
+            text = f"{job_id!r} is no job, but a run of job {row.job_id!r}."
+            hint = f"get_run({job_id!r}) gives its record; explain takes the job, and the instant as at=…"
+        return Explanation(text, "unknown_here", (), hint, from_micros(moment))
 
     def _store_down(self, job: Job, asked: int | None, error: BackendError) -> Explanation:
         """What was asked about, as far as it can be told without the store."""

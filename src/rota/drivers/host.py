@@ -46,6 +46,14 @@ if TYPE_CHECKING:
 
 Executors = Mapping[str, Executor]
 
+_MODES: Final = {
+    "thread": "in a background thread",
+    "loop": "on an event loop",
+    "manual": "by run_due()",
+    "driven": "driven by its clock",
+    "simulated": "in a simulation",
+}
+
 _DRIVEN_BY_HAND = Decision(True, "its clock is moved by hand, and it starts no thread")
 
 AGAIN: Final = 1.0
@@ -429,7 +437,7 @@ class Host:
 
     def _same_mode(self, *modes: str) -> bool:
         if self.mode not in modes:
-            raise StateError(f"the scheduler already runs another way ({self.mode}); shut it down first")
+            raise StateError(f"the scheduler already runs another way, {_MODES[str(self.mode)]}; shut it down first")
         return True
 
     def _arm(self, decision: Decision) -> None:

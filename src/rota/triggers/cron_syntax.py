@@ -157,18 +157,28 @@ def _fields(text: str, seconds: bool) -> tuple[str, ...]:
         return written
     if written and written[0][0] == "@":
         return _macro(text, written)
-    raise CronSyntaxError(text, "fields", 0, _miscount(len(written), seconds), max(1, len(text)))
+    raise CronSyntaxError(text, "fields", 0, _miscount(written, seconds), max(1, len(text)))
 
 
-def _miscount(count: int, seconds: bool) -> str:
+def _miscount(written: tuple[str, ...], seconds: bool) -> str:
+    count = len(written)
     if count == 0:
         return "the expression is empty"
+    if "=" in written[0]:
+        return f"{written[0].partition('=')[0]}= is no field; the zone is given beside the expression, as tz='…'"
     given = f"{count} field{'s' * (count != 1)} given, {6 if seconds else 5} needed"
+    if count > 5 and any("/" in text and not _may_be_step(text) for text in written[5:]):
+        return f"{given}: of a crontab's line the first five belong here; its command is for the job to run"
     if count == 6:
         return f"{given}; a first field for the second needs seconds=True"
     if count == 5:
         return f"{given}, as seconds=True asks for a first field for the second"
     return f"{given}: {'second ' * seconds}minute hour day-of-month month day-of-week"
+
+
+def _may_be_step(text: str) -> bool:
+    """Whether a field with a slash may be one of an expression, and not a path."""
+    return text.count("/") == 1 and text[0] != "/" and text.rpartition("/")[2].isdecimal()
 
 
 def _macro(text: str, written: tuple[str, ...]) -> tuple[str, ...]:
