@@ -32,7 +32,7 @@ Law: an error says what is wrong, where, and what to write instead; all of them 
 from __future__ import annotations
 
 from datetime import timedelta
-from math import isfinite
+from sys import float_info
 
 from rota.spelling import corrects_names
 
@@ -187,7 +187,7 @@ def _seconds(name: str, value: float | timedelta) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise ConfigurationError(f"{name} takes seconds, a number or a timedelta, not {type(value).__name__}")
-    if not isfinite(seconds) or seconds < 0:
+    if not 0 <= seconds <= float_info.max:
         raise ConfigurationError(f"{name} takes a finite number of seconds, 0 or more, not {value!r}")
     return float(seconds)
 

@@ -127,6 +127,7 @@ def test_a_misspelt_argument_of_a_constructor_is_answered_with_the_right_one(
             lambda s: s.run_now("work", countdown=5),
             "run_now: unknown option 'countdown'; write scheduler.enqueue(job, delay=…)",
         ),
+        (lambda s: s.reschedule("work", Interval), "a trigger is expected: Interval(…), and not the class Interval"),
         (
             lambda s: s.run_now("work", x=5),
             "run_now: unknown option 'x'; there are args, job, kwargs; an argument of the job goes in kwargs={'x': …}",

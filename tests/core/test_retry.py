@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota import ConfigurationError, Retry
+from rota import ConfigurationError, Retry, Scheduler, Snooze
 from rota.core.retry import fraction
 
 
@@ -34,6 +34,25 @@ def test_the_jitter_adds_less_than_itself_and_nothing_passes_wait_max(spent, see
     least = min(300, 3 * 2 ** min(spent - 1, 100))
     assert least <= wait <= min(300, least + jitter)
     assert wait == retry.wait_after(Fault(), spent, seed)
+
+
+def test_waits_of_whole_numbers_never_end_it():
+    retry = Retry(attempts=100_000, wait_initial=1, wait_exp_base=10, wait_max=300, wait_jitter=0)
+    assert retry.wait_after(ValueError(), 50_000, "run") == 300
+
+
+def test_a_number_beyond_all_others_is_refused():
+    for name in ("wait_initial", "wait_max", "wait_exp_base", "wait_jitter"):
+        with pytest.raises(ConfigurationError, match=f"Retry: {name} is a finite number"):
+            Retry(**{name: 10**400})
+    for options in ({"timeout": 10**400}, {"jitter": 10**400}, {"max_lateness": 10**400}):
+        with pytest.raises(ConfigurationError, match="three centuries"):
+            Scheduler().add(print, id="a", **options)
+    for name in ("lease_ttl", "shutdown_timeout"):
+        with pytest.raises(ConfigurationError, match="three centuries"):
+            Scheduler(**{name: 10**400})
+    with pytest.raises(ConfigurationError, match="finite"):
+        Snooze(10**400)
 
 
 def test_only_the_errors_in_on_are_tried_again():

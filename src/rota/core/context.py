@@ -17,7 +17,7 @@ from rota.core.checkpoint import AsyncCheckpoint, Checkpoint, KeepsValues, RunVa
 from rota.core.json_values import from_text, storable, to_text
 from rota.core.lease import Lease
 from rota.core.run import RunRow, Window, key_of, lateness_of, window_of
-from rota.errors import ResultNotStored, RunCancelled, StateError
+from rota.errors import ConfigurationError, ResultNotStored, RunCancelled, StateError
 from rota.triggers.base import from_micros
 
 if TYPE_CHECKING:
@@ -290,4 +290,10 @@ class AsyncRun(_RunFacts):
 
 
 def _progress_text(done: float, total: float | None, note: str) -> str:
+    for name, value in (("done", done), ("total", total)):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number and not (name == "total" and value is None):
+            raise ConfigurationError(f"progress: {name} is a number, not {value!r}")
+    if not isinstance(note, str):
+        raise ConfigurationError(f"progress: note is text, not {note!r}")
     return to_text({"done": done, "total": total, "note": note}, "progress")

@@ -126,7 +126,7 @@ def _seconds(*, positive: bool) -> Callable[[object], float | None]:
         if value is None:
             return None
         seconds = value.total_seconds() if isinstance(value, timedelta) else value
-        if type(seconds) not in (int, float) or not math.isfinite(cast(float, seconds)):
+        if type(seconds) not in (int, float) or not -math.inf < cast(float, seconds) < math.inf:
             raise TypeError(f"a number of seconds is expected, not {value!r}")
         if cast(float, seconds) < 0 or (positive and seconds == 0):
             raise ValueError(f"{value!r} is not {'more than' if positive else 'at least'} 0 seconds")

@@ -67,6 +67,10 @@ def declared(
     func: Callable[..., object], trigger: Trigger | None, id: str | None, given: Mapping[str, object]
 ) -> Declared:
     """A declaration with its id settled and its types looked at."""
+    given_class: object = trigger
+    if isinstance(given_class, type) and issubclass(given_class, Trigger):
+        name = given_class.__name__
+        raise ConfigurationError(f"a trigger is expected: {name}(…), and not the class {name}")
     if trigger is not None and not isinstance(trigger, Trigger):
         raise ConfigurationError(f"a trigger is expected, such as {as_trigger(trigger)}, not {trigger!r}")
     job_id = job_id_of(func, id)

@@ -6,6 +6,7 @@ Law: pure. The jitter is a hash of run and attempt, so that a simulation repeats
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -54,7 +55,7 @@ class Retry:
             )
         for name, least in (("wait_initial", 0.0), ("wait_max", 0.0), ("wait_jitter", 0.0), ("wait_exp_base", 1.0)):
             value = getattr(self, name)
-            if type(value) not in (int, float) or not math.isfinite(value) or value < least:
+            if type(value) not in (int, float) or not least <= value <= sys.float_info.max:
                 raise ConfigurationError(f"Retry: {name} is a finite number of at least {least:g}, not {value!r}")
 
     def wait_after(self, error: BaseException, spent: int, seed: str) -> float | None:
@@ -85,7 +86,7 @@ class Retry:
 
     def _backoff(self, spent: int, seed: str) -> float:
         try:
-            grown = self.wait_initial * self.wait_exp_base ** (spent - 1)
+            grown = self.wait_initial * float(self.wait_exp_base) ** (spent - 1)
         except OverflowError:
             grown = self.wait_max
         return min(self.wait_max, grown + self.wait_jitter * fraction(f"retry:{seed}:{spent}"))

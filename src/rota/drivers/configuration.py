@@ -197,7 +197,7 @@ def _zone_key(value: object) -> str:
 
 def _seconds(what: str, least: float) -> Callable[[object], float]:
     def check(value: object) -> float:
-        if type(value) not in (int, float) or not math.isfinite(cast(float, value)) or cast(float, value) < least:
+        if type(value) not in (int, float) or not least <= cast(float, value) < math.inf:
             raise ConfigurationError(f"{what} is a number of seconds of at least {least:g}, not {value!r}")
         if cast(float, value) > LONGEST_SPAN:
             raise ConfigurationError(f"{what}: {too_long(value)}")

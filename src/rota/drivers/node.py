@@ -14,11 +14,13 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 from rota.core import lifecycle
+from rota.core.context import current
 from rota.core.effects import JobState
 from rota.core.job import Job
 from rota.core.lifecycle import Holder
 from rota.core.run import RunRow
 from rota.drivers import neighbours
+from rota.drivers.calls import AttemptCall
 from rota.drivers.driven import ForeseeingStore, micros_until
 from rota.drivers.engine import Engine
 from rota.drivers.identity import token_maker
@@ -29,7 +31,7 @@ from rota.drivers.settings import FORCE_BEFORE_END, GRACE, LONGEST_WAIT, Setting
 from rota.drivers.signals import HeldCtrlC
 from rota.drivers.telling import Listener, Teller
 from rota.drivers.thread import ThreadDriver
-from rota.errors import BackendError
+from rota.errors import BackendError, StateError
 from rota.hooks import capture
 from rota.ports import Clock, DrivenClock, Executor, NodeRow, Store
 
@@ -256,6 +258,9 @@ class Node:
         if self._driven_clock is not None:
             self._driven_clock.wait(engine.is_quiet, 0.0)
             return self._seconds_to_due()
+        at_work = current.get()
+        if isinstance(at_work, AttemptCall) and at_work.services is self.services:
+            raise StateError("run_due() was called by a job which run_due() waits for; let the job end first")
         held = HeldCtrlC(self._begin_no_more)
         with self._turning, held:
             wait = engine.turn()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from rota.core.effects import JobSeen, JobState, TickClaim
 from rota.core.job import Job
@@ -23,6 +24,9 @@ from rota.drivers.settings import Settings
 from rota.drivers.store_time import StoreTime
 from rota.errors import BackendError, ConfigurationError, StateError, UnknownJobError
 from rota.ports import Clock, Store
+
+MOST_RUNS: Final = 2**63 - 1
+"""More than any store can be asked for."""
 
 
 class Operations:
@@ -143,7 +147,8 @@ class Operations:
         if type(limit) is not int or limit < 1:
             raise ConfigurationError(f"runs: limit is a whole number from 1, not {limit!r}")
         until = None if before is None else instant(before, "before")
-        return self.records(self._store.runs(job_id, statuses=statuses(status), limit=limit, before=until))
+        most = min(limit, MOST_RUNS)
+        return self.records(self._store.runs(job_id, statuses=statuses(status), limit=most, before=until))
 
     def get_run(self, run_id: str) -> RunRecord:
         """One run whole."""
