@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.hand_clock import HandClock
 
 from rota import Scheduler, StateError
 
@@ -38,6 +40,27 @@ def test_it_may_run_what_is_due_on_another_one() -> None:
     assert ran == ["other"]
     scheduler.shutdown()
     other.shutdown()
+
+
+def test_under_run_due_a_backfill_lets_ticks_go_first() -> None:
+    clock = HandClock(1_000_000_000.0)
+    scheduler, begun = Scheduler(clock=clock), []
+
+    @scheduler.interval(minutes=1)
+    def job(run) -> None:  # type: ignore[no-untyped-def]  # as users write it
+        begun.append(run.origin)
+        if run.origin == "backfill":
+            clock.seconds += 25
+
+    scheduler.run_due()
+    now = datetime.fromtimestamp(clock.seconds, UTC)
+    scheduler.backfill(job, now - timedelta(minutes=7), now - timedelta(minutes=1, seconds=1))
+    scheduler.run_due()
+    assert begun.count("backfill") == 6
+    assert begun.count("tick") == 3
+    assert begun.index("tick") <= 3
+    assert not scheduler.runs(job, status="missed")
+    scheduler.shutdown()
 
 
 def test_progress_is_told_in_numbers_and_text() -> None:

@@ -90,6 +90,7 @@ class Engine:
         self.time = clock.now()
         self.last_turn = clock.monotonic()
         self.turned = False
+        self.by_hand = False  # whether calls are made in the thread that turns
         self._parted = self.time - int(clock.boottime() * 1_000_000)  # how far wall and boot clock lie apart
         self._opening: Callable[[], None] | None = None
         self._refusal = ""
@@ -112,8 +113,7 @@ class Engine:
         if self.mailbox.messages:
             self._work_off()  # what has ended is out of the way of what is due
             self._look_at_clocks()
-        for due, item in self.timeline.pop_due(self.time):
-            self._come_due(due, item)
+        self._take_due()
         if self.deadlines:
             for due, item in self.deadlines.pop_due(self.services.monotonic()):
                 self._come_due(due, item)
@@ -270,6 +270,14 @@ class Engine:
             if not self.mailbox.messages and not any(self.backlogs.values()):
                 break  # what was performed has brought nothing new
             self._look_at_clocks()
+            if self.by_hand:  # calls were made in this very thread, and may have taken long
+                self.housekeeping.turn(self.clock.monotonic())
+                self._take_due()
+
+    def _take_due(self) -> None:
+        """Take off the timeline what is due."""
+        for due, item in self.timeline.pop_due(self.time):
+            self._come_due(due, item)
 
     def _come_due(self, due: int, item: DueItem) -> None:
         try:

@@ -261,6 +261,7 @@ class Node:
         at_work = current.get()
         if isinstance(at_work, AttemptCall) and at_work.services is self.services:
             raise StateError("run_due() was called by a job which run_due() waits for; let the job end first")
+        engine.by_hand = True
         held = HeldCtrlC(self._begin_no_more)
         with self._turning, held:
             wait = engine.turn()

@@ -17,9 +17,6 @@ from rota.executors.ending import end, hand_back
 if TYPE_CHECKING:
     from rota.ports import Call
 
-CAPACITY: Final = 1_000_000
-"""More than is ever due at once: nothing waits for a call that is over when `submit` returns."""
-
 
 class CtrlC:
     """What a handler of SIGINT needs to know of the main thread, and leaves for it. `may_raise`: a job is being called
@@ -37,8 +34,8 @@ class InlineExecutor:
     """Calls at once. A call with a true attribute `is_async` is run to its end on a private loop."""
 
     def capacity(self) -> int:
-        """More than is ever asked for."""
-        return CAPACITY
+        """One: whatever else is due is looked at between two calls."""
+        return 1
 
     def submit(self, calls: Sequence[Call]) -> None:
         """Make the calls, one after the other."""
