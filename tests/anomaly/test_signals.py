@@ -78,6 +78,8 @@ async def coroutine():
         except asyncio.CancelledError:
             pass
 
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)  # for those that come when run() is over
 scheduler.run()
 say("over", scheduler.health().alive, sorted(run.status for run in scheduler.runs()))
 """
