@@ -27,7 +27,7 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self._is_asked = self._is_over = self._is_ctrl_c = False
+        self._is_asked = self._is_over = self._has_ctrl_c = self._was_ctrl_c = False
         self._before: dict[int, object] = {}
         self._woken, self._wakes = socket.socketpair()
         self._wakes.setblocking(False)
@@ -50,14 +50,15 @@ class StopSignals:
 
     @property
     def is_ctrl_c(self) -> bool:
-        """Whether the last of them was SIGINT: a person's, as a rule."""
-        return self._is_ctrl_c
+        """Whether SIGINT, a person's as a rule, was among those that ended the last `wait`."""
+        return self._was_ctrl_c
 
     def wait(self) -> bool:
         """Until a signal asks to stop, or all is over: whether it is over."""
         while not self._is_over:
             if self._is_asked:
                 self._is_asked = False
+                self._was_ctrl_c, self._has_ctrl_c = self._has_ctrl_c, False
                 break
             self._woken.recv(64)
         return self._is_over
@@ -69,7 +70,8 @@ class StopSignals:
             self._wakes.send(b"\0")
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self._is_ctrl_c = number == signal.SIGINT
+        if number == signal.SIGINT:
+            self._has_ctrl_c = True
         self._is_asked = True
 
 
