@@ -6,7 +6,6 @@ to the engine's thread, but for the cancel reason, which is one assignment.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import sys
@@ -103,26 +102,26 @@ class AttemptCall:
     def invoke(self) -> Outcome:
         """Call the plain function in this thread, its run bound to the context."""
         self._begin()
-        pid, error = os.getpid(), None
+        pid = os.getpid()
         token = current.set(self)
         bound = bind_run(self.job.id, self.row.id, self.row.attempt, self._captured())
         try:
             args, kwargs = self._arguments()
             value = self.job.func(*args, **kwargs)
+            _leave_child(pid)
             return RETURNED_NONE if value is None else _returned(value)
-        except BaseException as raised:  # noqa: BLE001  # whatever a job raises, SystemExit included, ends its attempt only
-            error = raised
-            self.is_ctrl_c = _may_be_ctrl_c(raised)
-            return Outcome(None, _from_user_code(raised))
-        finally:
+        except BaseException as error:  # noqa: BLE001  # whatever a job raises, SystemExit included, ends its attempt only
             _leave_child(pid, error)
+            self.is_ctrl_c = _may_be_ctrl_c(error)
+            return Outcome(None, _from_user_code(error))
+        finally:
             unbind_run(bound)
             current.reset(token)
 
     async def ainvoke(self) -> Outcome:
         """Await the coroutine function, its run bound to the context of the task."""
         self._begin()
-        pid, error = os.getpid(), None
+        pid = os.getpid()
         token = current.set(self)
         bound = bind_run(self.job.id, self.row.id, self.row.attempt, self._captured())
         try:
@@ -130,15 +129,15 @@ class AttemptCall:
                 await cast(AsyncRun, self.run).load()
             args, kwargs = self._arguments()
             value = await self.job.func(*args, **kwargs)  # type: ignore[misc]  # its shape says it is async
+            _leave_child(pid)
             return RETURNED_NONE if value is None else Outcome(value)
-        except BaseException as raised:  # noqa: BLE001  # a SystemExit that leaves a task tears down the host's loop
-            error = raised
-            if _is_cancellation(raised):
-                return Outcome(None, raised, forced=True)
-            self.is_ctrl_c = _may_be_ctrl_c(raised)
-            return Outcome(None, _from_user_code(raised))
-        finally:
+        except BaseException as error:  # noqa: BLE001  # a SystemExit that leaves a task tears down the host's loop
             _leave_child(pid, error)
+            if _is_cancellation(error):
+                return Outcome(None, error, forced=True)
+            self.is_ctrl_c = _may_be_ctrl_c(error)
+            return Outcome(None, _from_user_code(error))
+        finally:
             unbind_run(bound)
             current.reset(token)
 
@@ -239,20 +238,21 @@ _UNCHANGEABLE: Final = frozenset({type(None), bool, int, float, str, bytes})
 """Types of arguments that no job can change, so that none gets a copy of its own."""
 
 
-def _leave_child(pid: int, error: BaseException | None) -> None:
+def _leave_child(pid: int, error: BaseException | None = None) -> None:
     """Where the job has forked, and this is its child, the process ends with the call that was begun as `pid`: what
     follows is the parent's."""
     if os.getpid() == pid:
         return
     code = 0 if error is None else 1
-    if isinstance(error, SystemExit):
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
-    elif error is not None:
-        traceback.print_exception(error)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # it may be closed, or nobody's
-            stream.flush()
-    os._exit(code)
+    try:
+        if isinstance(error, SystemExit):
+            code = error.code & 0xFF if isinstance(error.code, int) else int(error.code is not None)
+        elif error is not None:
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # whatever has become of its streams
+        os._exit(code)
 
 
 def _is_cancellation(error: BaseException) -> bool:
