@@ -114,9 +114,6 @@ class Engine:
             self._work_off()  # what has ended is out of the way of what is due
             self._look_at_clocks()
         self._take_due()
-        if self.deadlines:
-            for due, item in self.deadlines.pop_due(self.services.monotonic()):
-                self._come_due(due, item)
         self._work_off()
         return self.seconds_to_wakeup()
 
@@ -275,9 +272,12 @@ class Engine:
                 self._take_due()
 
     def _take_due(self) -> None:
-        """Take off the timeline what is due."""
+        """Take off the timelines what is due."""
         for due, item in self.timeline.pop_due(self.time):
             self._come_due(due, item)
+        if self.deadlines:
+            for due, item in self.deadlines.pop_due(self.services.monotonic()):
+                self._come_due(due, item)
 
     def _come_due(self, due: int, item: DueItem) -> None:
         try:

@@ -56,7 +56,7 @@ _MODES: Final = {
 
 _DRIVEN_BY_HAND = Decision(True, "its clock is moved by hand, and it starts no thread")
 
-AGAIN: Final = 1.0
+IMPATIENT_AFTER: Final = 1.0
 """Seconds after which a second Ctrl-C is a person's: one that a wrapper passes on comes at the same time."""
 
 LEAVING: Final = 5.0
@@ -204,10 +204,10 @@ class Host:
             impatient_at = float("inf")
             while not signals.wait():
                 if impatient_at == float("inf"):
-                    impatient_at = SYSTEM.monotonic() + AGAIN
+                    impatient_at = SYSTEM.monotonic() + IMPATIENT_AFTER
                     self._shut_down_beside()
-                elif signals.is_ctrl_c and SYSTEM.monotonic() >= impatient_at and isinstance(self._leaving, Node):
-                    self._leaving.hurry()
+                elif signals.is_ctrl_c and SYSTEM.monotonic() >= impatient_at:
+                    self._hurry()
 
     def run_due(self) -> float:
         """Run what is due, in this thread."""
@@ -243,6 +243,12 @@ class Host:
             threading.Thread(target=self.shutdown, args=(None,), name="rota-shutdown", daemon=True).start()
         except RuntimeError:  # there are no more threads
             self.shutdown(None)
+
+    def _hurry(self) -> None:
+        """End the waiting of the shutdown that is at work, if one is."""
+        leaving = self._leaving
+        if isinstance(leaving, Node):
+            leaving.hurry()
 
     def _rest(self) -> ShutdownReport:
         if self._runtime is not None and self._is_over.is_set():
@@ -393,6 +399,7 @@ class Host:
         try:
             return node.shutdown(runtime.settings.shutdown_timeout if timeout is None else timeout)
         finally:
+            self._leaving = None
             runtime.rest()
             for tell in when_over:
                 tell()

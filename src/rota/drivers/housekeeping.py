@@ -100,10 +100,9 @@ class Housekeeping:
 
     def seconds_to_wakeup(self) -> float:
         """Seconds until it has something to do; pruning waits for a wake-up, but once begun it goes on."""
-        if (self._left_some or self._full) and self._may_find_more():
+        if self._may_find_more():
             return 0.0
-        poll_at = self._next_poll if self._next_poll == float("inf") else self._poll_at()
-        soonest = min(poll_at, self._release_at, self._next_batch)
+        soonest = min(self._poll_at(), self._release_at, self._next_batch)
         return soonest if soonest == float("inf") else max(0.0, soonest - self._engine.clock.monotonic())
 
     def seconds_to_poll(self) -> float:

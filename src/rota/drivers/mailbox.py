@@ -66,7 +66,7 @@ class Mailbox(Generic[T]):
         """Sleep until a message comes, or for so long. `for_ends`: calls are at work that may end meanwhile."""
         until = SYSTEM.monotonic() + seconds
         self._sleeps_until = self._clock.monotonic() + seconds
-        heard = self._hears(seconds - EARLY) if for_ends else False
+        heard = for_ends and self._hears(seconds - EARLY)
         if not heard and not self._hears(until - SYSTEM.monotonic()):
             self._sleeps_until = AWAKE
             while SYSTEM.monotonic() < until:  # by the clock that the sleep went by: another one may stand still
