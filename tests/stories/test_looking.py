@@ -702,3 +702,8 @@ def test_explain_of_an_instant_ahead_finds_no_schedule_over():
     scheduler = Scheduler(clock=FakeClock("2026-03-01T00:00Z"))
     scheduler.add(lambda: None, Once("2026-03-05T00:00Z"), id="job")
     assert scheduler.explain("job", at="2026-03-05T00:00Z").evidence == ("first seen: never",)
+
+
+def test_more_records_may_be_asked_for_than_a_store_can_count(tmp_path):
+    scheduler = Scheduler("many", store=f"sqlite:///{tmp_path}/rota.db")
+    assert scheduler.runs(limit=2**70) == []
