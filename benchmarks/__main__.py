@@ -82,7 +82,7 @@ def _line(row: Row, measured: Measured) -> str:
 
 def _figure(number: float) -> str:
     if isnan(number):
-        return "failed"
+        return "not measured"
     return f"{number:,.0f}" if abs(number) >= 100 or number == int(number) else f"{number:.3g}"
 
 

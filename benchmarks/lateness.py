@@ -100,6 +100,8 @@ def bare_threads(scale: float, library: str) -> Figures:
     worker.start()
     with _bare_turns(ended, lambda row, phase: calls.put((row, phase))):
         figures = _watched(watch, scale)
+    if not worker.is_alive():
+        raise RuntimeError("the thread that calls the jobs has failed")
     calls.put(None)
     return figures
 
