@@ -41,6 +41,11 @@ def test_waits_of_whole_numbers_never_end_it():
     assert retry.wait_after(ValueError(), 50_000, "run") == 300
 
 
+def test_no_wait_stays_no_wait_however_many_attempts_were_made():
+    retry = Retry(attempts=100_000, wait_initial=0, wait_jitter=0)
+    assert {retry.wait_after(ValueError(), spent, "run") for spent in (1, 1_000, 1_100, 50_000)} == {0}
+
+
 def test_a_number_beyond_all_others_is_refused():
     for name in ("wait_initial", "wait_max", "wait_exp_base", "wait_jitter"):
         with pytest.raises(ConfigurationError, match=f"Retry: {name} is a finite number"):

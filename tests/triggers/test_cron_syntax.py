@@ -90,6 +90,8 @@ def test_the_message_points_at_the_place(text: str, message: str) -> None:
         ("0 2 * * * /usr/bin/backup", "fields", 0, "of a crontab's line the first five belong here"),
         ("0 2 * * * cd /srv && ./backup --all", "fields", 0, "of a crontab's line the first five belong here"),
         ("CRON_TZ=Europe/Paris 0 2 * * *", "fields", 0, "as tz='…'"),
+        ("MAILTO=root", "fields", 0, "sets a variable of a crontab"),
+        ("0 2 * * * 1/x", "fields", 0, "seconds=True"),
         ("1,,2 * * * *", "minute", 2, "missing"),
         ("1, * * * *", "minute", 2, "missing"),
         ("*/ * * * *", "minute", 2, "missing"),

@@ -88,7 +88,7 @@ class Retry:
         try:
             grown = self.wait_initial * float(self.wait_exp_base) ** (spent - 1)
         except OverflowError:
-            grown = self.wait_max
+            grown = self.wait_max if self.wait_initial else 0.0
         return min(self.wait_max, grown + self.wait_jitter * fraction(f"retry:{seed}:{spent}"))
 
 

@@ -165,9 +165,9 @@ def _miscount(written: tuple[str, ...], seconds: bool) -> str:
     if count == 0:
         return "the expression is empty"
     if "=" in written[0]:
-        return f"{written[0].partition('=')[0]}= is no field; the zone is given beside the expression, as tz='…'"
+        return _assignment(written[0].partition("=")[0])
     given = f"{count} field{'s' * (count != 1)} given, {6 if seconds else 5} needed"
-    if count > 5 and any("/" in text and not _may_be_step(text) for text in written[5:]):
+    if count > 5 and not seconds and any("/" in text and not _may_be_step(text) for text in written[5:]):
         return f"{given}: of a crontab's line the first five belong here; its command is for the job to run"
     if count == 6:
         return f"{given}; a first field for the second needs seconds=True"
@@ -176,9 +176,16 @@ def _miscount(written: tuple[str, ...], seconds: bool) -> str:
     return f"{given}: {'second ' * seconds}minute hour day-of-month month day-of-week"
 
 
+def _assignment(name: str) -> str:
+    if name in {"TZ", "CRON_TZ"}:
+        return f"{name}= is no field; the zone is given beside the expression, as tz='…'"
+    return f"{name}= sets a variable of a crontab, and is no field of an expression"
+
+
 def _may_be_step(text: str) -> bool:
     """Whether a field with a slash may be one of an expression, and not a path."""
-    return text.count("/") == 1 and text[0] != "/" and text.rpartition("/")[2].isdecimal()
+    values, _, step = text.partition("/")
+    return values != "" and (step.isdecimal() or not set(values) - set("0123456789*,-"))
 
 
 def _macro(text: str, written: tuple[str, ...]) -> tuple[str, ...]:
