@@ -47,6 +47,76 @@ scheduler.run_due()
 say(scheduler.get_run(run_id).result)
 """
     with Program(tmp_path, text) as program:
-        assert program.end() == 0
+        assert program.end() == 0, program.stderr
         assert program.lines == ["[3, 1, 1]", "0", "3", "[3, 1, 1]"]
         assert program.stderr.count("ZeroDivisionError: division by zero") == 2
+
+
+def test_so_does_the_child_of_a_process_job_and_its_run_is_the_parents(tmp_path: Path) -> None:
+    text = """
+import logging, multiprocessing
+
+def doubled(number):
+    return 2 * number
+
+scheduler = Scheduler("forks")
+
+@scheduler.job(executor="process")
+def forks(run):
+    codes = []
+    for end in (lambda: None, lambda: 1 / 0, lambda: run.checkpoint.update(by="child"), lambda: sys.exit(3)):
+        pid = os.fork()
+        if pid == 0:
+            logging.getLogger("child").error("said by the child")
+            return end()
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    run.checkpoint.update(by="parent")
+    return codes
+
+@scheduler.job(executor="process")
+def pool():
+    with multiprocessing.get_context("fork").Pool(2) as workers:
+        return workers.map(doubled, [1, 2, 3])
+
+if __name__ == "__main__":
+    scheduler.start()
+    run_ids = [scheduler.run_now(job) for job in (forks, pool, forks)]
+    for run_id in run_ids:
+        while scheduler.get_run(run_id).is_open:
+            time.sleep(0.005)
+        run = scheduler.get_run(run_id)
+        say(run.status, run.result, len(scheduler.logs(run_id)))
+    scheduler.shutdown()
+"""
+    with Program(tmp_path, text) as program:
+        assert program.end() == 0, program.stderr
+        assert program.lines == [
+            "succeeded [0, 1, 1, 3] 0",
+            "succeeded [2, 4, 6] 0",
+            "succeeded [0, 1, 1, 3] 0",
+        ], program.stderr
+        assert "StateError: this process was forked by the job" in program.stderr
+
+
+def test_a_child_whose_streams_are_held_by_a_thread_of_the_parents_ends_all_the_same(tmp_path: Path) -> None:
+    text = """
+scheduler = Scheduler("forks")
+
+@scheduler.job()
+def forks():
+    class Held:
+        def flush(self):
+            threading.Event().wait()
+    pid = os.fork()
+    if pid == 0:
+        sys.stdout = Held()
+        sys.exit(3)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+run_id = scheduler.run_now(forks)
+scheduler.run_due()
+say(scheduler.get_run(run_id).result)
+"""
+    with Program(tmp_path, text) as program:
+        assert program.end() == 0, program.stderr
+        assert program.lines == ["3"]

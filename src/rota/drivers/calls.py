@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Final, cast
@@ -21,6 +19,7 @@ from rota.core.json_values import from_text
 from rota.core.outcome import RETURNED_NONE, Outcome
 from rota.core.run import JSON, RunRow
 from rota.errors import LeaseLost
+from rota.executors.forked import leave_forked
 from rota.executors.inline import is_main_thread
 from rota.hooks.log_buffer import LogCapture
 from rota.hooks.logging import bind_run, run_logger, unbind_run
@@ -108,10 +107,10 @@ class AttemptCall:
         try:
             args, kwargs = self._arguments()
             value = self.job.func(*args, **kwargs)
-            _leave_child(pid)
+            leave_forked(pid)
             return RETURNED_NONE if value is None else _returned(value)
         except BaseException as error:  # noqa: BLE001  # whatever a job raises, SystemExit included, ends its attempt only
-            _leave_child(pid, error)
+            leave_forked(pid, error)
             self.is_ctrl_c = _may_be_ctrl_c(error)
             return Outcome(None, _from_user_code(error))
         finally:
@@ -129,10 +128,10 @@ class AttemptCall:
                 await cast(AsyncRun, self.run).load()
             args, kwargs = self._arguments()
             value = await self.job.func(*args, **kwargs)  # type: ignore[misc]  # its shape says it is async
-            _leave_child(pid)
+            leave_forked(pid)
             return RETURNED_NONE if value is None else Outcome(value)
         except BaseException as error:  # noqa: BLE001  # a SystemExit that leaves a task tears down the host's loop
-            _leave_child(pid, error)
+            leave_forked(pid, error)
             if _is_cancellation(error):
                 return Outcome(None, error, forced=True)
             self.is_ctrl_c = _may_be_ctrl_c(error)
@@ -236,23 +235,6 @@ _NO_KWARGS: Mapping[str, object] = {}
 
 _UNCHANGEABLE: Final = frozenset({type(None), bool, int, float, str, bytes})
 """Types of arguments that no job can change, so that none gets a copy of its own."""
-
-
-def _leave_child(pid: int, error: BaseException | None = None) -> None:
-    """Where the job has forked, and this is its child, the process ends with the call that was begun as `pid`: what
-    follows is the parent's."""
-    if os.getpid() == pid:
-        return
-    code = 0 if error is None else 1
-    try:
-        if isinstance(error, SystemExit):
-            code = error.code & 0xFF if isinstance(error.code, int) else int(error.code is not None)
-        elif error is not None:
-            traceback.print_exception(error)
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:  # whatever has become of its streams
-        os._exit(code)
 
 
 def _is_cancellation(error: BaseException) -> bool:

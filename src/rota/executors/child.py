@@ -7,6 +7,7 @@ Laws:
 * The child never outlives the parent, idle or at work: a reader thread sees the end of the pipe, or another parent's
   id, and exits at once.
 * It starts no scheduler: `ROTA_CHILD` holds this process's id (an id, so that programs it starts are not meant).
+* What a job forks is no such process: it tells the parent nothing, a TERM ends it, and it ends with the call.
 
 Messages are JSON objects. To the child: `call` (`facts`), `cancel` (`reason`), `reply` (`id`, and `value` or `error`),
 `stop`, `exit`. From it: `ready`, `serve` (`id`, `method`, `params`; without an id nobody waits for the answer), and
@@ -34,7 +35,9 @@ from rota.core.calling import NOT_AWAITED, shape_of
 from rota.core.context import AsyncRun, Run, current
 from rota.core.json_values import result_text
 from rota.core.run import JSON, RunRow
+from rota.errors import StateError
 from rota.executors.child_services import ChildServices
+from rota.executors.forked import leave_forked
 from rota.executors.remote_error import pack, unpack
 from rota.executors.targets import find_target
 
@@ -52,6 +55,7 @@ def main(pipe: Connection, parent: int, around: str | None = None) -> None:
     child = Child(pipe, parent, around)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, child.on_term)
+    os.register_at_fork(after_in_child=_obey_term)
     threading.Thread(target=child.read, name="rota-child", daemon=True).start()
     child.send({"op": "ready"})
     child.serve()
@@ -61,6 +65,7 @@ class Child:
     """The conversation with the parent, and the call at work."""
 
     def __init__(self, pipe: Connection, parent: int, around: str | None) -> None:
+        self._pid = os.getpid()
         self._pipe = pipe
         self._parent = parent
         self._around = around
@@ -83,6 +88,8 @@ class Child:
     def ask(self, method: str, params: Mapping[str, JSON], timeout: float | None = None) -> JSON:
         """Have the parent do something for the run, and wait for its answer, which may be an exception. `TimeoutError`
         where it does not answer within `timeout` seconds."""
+        if os.getpid() != self._pid:
+            raise StateError("this process was forked by the job; only the job itself can use its run")
         number = next(self._numbers)
         box: SimpleQueue[Mapping[str, JSON]] = SimpleQueue()
         self._replies[number] = box
@@ -103,6 +110,8 @@ class Child:
 
     def send(self, message: Mapping[str, JSON]) -> None:
         """Send a message. Where the parent is gone this process ends."""
+        if os.getpid() != self._pid:
+            return
         data = json.dumps(message).encode()
         try:
             with self._sending:
@@ -157,7 +166,9 @@ class Child:
         """The call made: its result or its error."""
         try:
             value = Context().run(self._call, facts)
+            leave_forked(self._pid)
         except BaseException as error:  # noqa: BLE001  # whatever a job raises, SystemExit included, ends its attempt only
+            leave_forked(self._pid, error)
             return {"error": pack(error)}
         finally:
             self._run = None
@@ -197,6 +208,10 @@ class Child:
             cast("int | None", facts["deadline"]),
             cast("str | None", facts.get("job_id")),
         )
+
+
+def _obey_term() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Alone(NamedTuple):

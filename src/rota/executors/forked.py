@@ -1,0 +1,40 @@
+"""A job that forks: its child ends with the call, since all that follows the call is the parent's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from threading import Timer
+from typing import Final
+
+TO_FLUSH: Final = 1.0
+"""Seconds that the child's streams have to take what was written. A thread of the parent's may have held their locks
+when it forked, and is not there to let go of them."""
+
+
+def leave_forked(pid: int, error: BaseException | None = None) -> None:
+    """Where this is not the process `pid`, which began the call, it ends: by the code of a `SystemExit`, by 1 where the
+    call raised, else by 0. No exit handler is called; what the parent had not flushed when it forked is written by
+    both, as of any program that forks."""
+    if os.getpid() == pid:
+        return
+    code = _exit_code(error)
+    with contextlib.suppress(RuntimeError):  # no thread can be started
+        timer = Timer(TO_FLUSH, os._exit, (code,))
+        timer.daemon = True
+        timer.start()
+    try:
+        if error is not None and not isinstance(error, SystemExit):
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # whatever has become of its streams
+        os._exit(code)
+
+
+def _exit_code(error: BaseException | None) -> int:
+    if not isinstance(error, SystemExit):
+        return 0 if error is None else 1
+    return error.code & 0xFF if isinstance(error.code, int) else int(error.code is not None)
