@@ -458,7 +458,8 @@ class Executor(Protocol):
         ...
 
     def stop(self, call: Call, reason: str) -> bool:
-        """Stop a call by force where that can be done (a coroutine, a process). `False`: it cannot (a thread)."""
+        """Stop a call by force where that can be done (a coroutine, a process). `False`: it cannot (a thread). A
+        shutdown asks once more when its time is nearly over."""
         ...
 
     def abandon(self, call: Call) -> None:

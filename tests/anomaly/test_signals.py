@@ -95,6 +95,33 @@ say("over", scheduler.health().alive, sorted(run.status for run in scheduler.run
         assert "Traceback" not in program.stderr
 
 
+def test_a_second_ctrl_c_ends_the_waiting_for_hooks(tmp_path):
+    text = """
+scheduler = Scheduler("signals", shutdown_timeout=100_000)
+
+@scheduler.interval(seconds=1)
+def work():
+    pass
+
+def hook(event):
+    say("told")
+    threading.Event().wait()
+
+scheduler.listen(hook, "run_ended")
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # for those that come when run() is over
+scheduler.run()
+say("over")
+"""
+    with Program(tmp_path, text) as program:
+        program.wait_for("told")
+        began = time.monotonic()
+        while program.process.poll() is None:
+            program.send(signal.SIGINT)
+            time.sleep(0.1)
+            assert time.monotonic() - began < PATIENCE
+        assert program.lines == ["told", "over"]
+
+
 def test_a_signal_that_the_system_hands_to_another_thread_ends_it_too(tmp_path):
     text = """
 scheduler = Scheduler("signals", shutdown_timeout=120)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.hand_clock import HandClock
 from tests.stories.worlds import START, at, minutes
 
 from rota import ConfigurationError, Job, Scheduler, StateError, UnknownJobError
@@ -425,24 +424,3 @@ def test_text_that_no_store_can_keep_is_refused_at_once(call):
 
     with pytest.raises(ConfigurationError, match="lone surrogate"):
         scheduler.enqueue(job, key="\ud800") if call == "enqueue" else scheduler.pause(job, "\ud800")
-
-
-def test_under_run_due_a_backfill_lets_ticks_go_first():
-    clock = HandClock(1_000_000_000.0)
-    scheduler, begun = Scheduler(clock=clock), []
-
-    @scheduler.interval(minutes=1)
-    def job(run):
-        begun.append(run.origin)
-        if run.origin == "backfill":
-            clock.seconds += 25
-
-    scheduler.run_due()
-    now = datetime.fromtimestamp(clock.seconds, UTC)
-    scheduler.backfill(job, now - timedelta(minutes=7), now - timedelta(minutes=1, seconds=1))
-    scheduler.run_due()
-    assert begun.count("backfill") == 6
-    assert begun.count("tick") == 3
-    assert begun.index("tick") <= 3
-    assert not scheduler.runs(job, status="missed")
-    scheduler.shutdown()

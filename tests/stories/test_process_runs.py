@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import structlog
@@ -41,10 +42,12 @@ def waits(run):
     return run.cancel_reason
 
 
-def deaf():
+def deaf(begun=None):
     import signal
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if begun is not None:
+        Path(begun).touch()
     time.sleep(LONGER)
 
 
@@ -129,3 +132,16 @@ def test_a_process_that_dies_follows_on_crash(scheduler):
 def test_importing_the_child_starts_nothing():
     program = "import rota.executors.child, threading; assert threading.active_count() == 1"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)
+
+
+def test_a_process_deaf_to_term_is_killed_before_a_shutdown_is_over_and_its_run_is_cut_off(tmp_path):
+    scheduler = Scheduler("deaf", store=f"sqlite:///{tmp_path}/rota.db")
+    begun = tmp_path / "begun"
+    scheduler.add(deaf, id="deaf", args=[str(begun)], executor="process", on_crash="rerun")
+    run_id = scheduler.run_now("deaf")
+    scheduler.start()
+    assert until(begun.exists)
+    report = scheduler.shutdown(timeout=4)
+    assert report.interrupted == (run_id,)
+    run = scheduler.get_run(run_id)
+    assert (run.status, run.attempts[-1].outcome) == ("queued", "interrupted")

@@ -90,7 +90,7 @@ class Engine:
         self.time = clock.now()
         self.last_turn = clock.monotonic()
         self.turned = False
-        self.by_hand = False  # whether calls are made in the thread that turns
+        self.backfill_began = False  # since ticks were last looked at
         self._parted = self.time - int(clock.boottime() * 1_000_000)  # how far wall and boot clock lie apart
         self._opening: Callable[[], None] | None = None
         self._refusal = ""
@@ -267,9 +267,16 @@ class Engine:
             if not self.mailbox.messages and not any(self.backlogs.values()):
                 break  # what was performed has brought nothing new
             self._look_at_clocks()
-            if self.by_hand:  # calls were made in this very thread, and may have taken long
-                self.housekeeping.turn(self.clock.monotonic())
-                self._take_due()
+            if self.backfill_began:
+                self._let_ticks_in()
+
+    def _let_ticks_in(self) -> None:
+        """Where calls are made in this very thread, ticks go before the backfills that still wait. Once for each that
+        begins, so that there is an end to it, however many ticks come due."""
+        self.backfill_began = False
+        self.last_turn = self.clock.monotonic()
+        self.housekeeping.turn(self.last_turn)
+        self._take_due()
 
     def _take_due(self) -> None:
         """Take off the timelines what is due."""

@@ -21,6 +21,7 @@ from rota.core.job import Job
 from rota.core.run import RunRow
 from rota.drivers import neighbours
 from rota.drivers.autostart import Decision, decide_here, worker_count
+from rota.drivers.blocking import wait_for_the_end
 from rota.drivers.configuration import Configuration
 from rota.drivers.driven import Attending, ForeseeingStore
 from rota.drivers.executor_set import manual_executors, thread_executors
@@ -56,9 +57,6 @@ _MODES: Final = {
 
 _DRIVEN_BY_HAND = Decision(True, "its clock is moved by hand, and it starts no thread")
 
-IMPATIENT_AFTER: Final = 1.0
-"""Seconds after which a second Ctrl-C is a person's: one that a wrapper passes on comes at the same time."""
-
 LEAVING: Final = 5.0
 """Seconds that a shutdown may take besides its waiting."""
 
@@ -85,7 +83,7 @@ class Host:
         self._renamed = {job.claim_id: job.id for job in jobs.values() if job.claim_id != job.id}
         self.listeners: list[Listener] = []
         self.node: HostedNode | None = None
-        self._leaving: HostedNode | None = None
+        self._leaving: Node | None = None
         self.armed: str | None = None
         self.mode: str | None = None
 
@@ -201,13 +199,7 @@ class Host:
                     return
                 self._start("thread", None)
                 self._when_over.append(signals.end)
-            impatient_at = float("inf")
-            while not signals.wait():
-                if impatient_at == float("inf"):
-                    impatient_at = SYSTEM.monotonic() + IMPATIENT_AFTER
-                    self._shut_down_beside()
-                elif signals.is_ctrl_c and SYSTEM.monotonic() >= impatient_at:
-                    self._hurry()
+            wait_for_the_end(signals, partial(self.shutdown, None), self._hurry)
 
     def run_due(self) -> float:
         """Run what is due, in this thread."""
@@ -228,26 +220,20 @@ class Host:
             node, mode = self.node, self.mode
             if node is None:
                 return ShutdownReport()
-            self._leaving, self.node, self.mode = node, None, None
+            self._leaving = node if isinstance(node, Node) else None
+            self.node = self.mode = None
             when_over, self._when_over = self._when_over, []
             self._is_over = is_over = threading.Event()
-        leave = partial(self._leave, node, timeout, [*when_over, is_over.set])
+        leave = partial(self._leave, node, timeout, [is_over.set, *when_over])
         if current.get() is None or mode in ("driven", "simulated"):
             return leave()
         threading.Thread(target=leave, name="rota-shutdown", daemon=True).start()
         return ShutdownReport()
 
-    def _shut_down_beside(self) -> None:
-        """Shut down in another thread, so that this one hears signals."""
-        try:
-            threading.Thread(target=self.shutdown, args=(None,), name="rota-shutdown", daemon=True).start()
-        except RuntimeError:  # there are no more threads
-            self.shutdown(None)
-
     def _hurry(self) -> None:
         """End the waiting of the shutdown that is at work, if one is."""
         leaving = self._leaving
-        if isinstance(leaving, Node):
+        if leaving is not None:
             leaving.hurry()
 
     def _rest(self) -> ShutdownReport:
@@ -306,8 +292,8 @@ class Host:
         """In a forked child the parent's node is dead. A server's worker starts its own where the fleet shares what
         keeps a tick from being run twice: the store, or the locks."""
         capture.after_fork_in_child()
-        node, self.node, mode = self.node, None, self.mode
-        self.mode = None
+        node, mode = self.node, self.mode
+        self.node = self.mode = self._leaving = None
         self._mutex = threading.RLock()
         self._when_over = []
         self._is_over = threading.Event()
@@ -371,7 +357,10 @@ class Host:
             clock.attach(Attending(node, clock), background=True)
             return
         is_manual = mode == "manual"
-        executors = manual_executors(settings, given) if is_manual else thread_executors(settings, loop, given)
+        if is_manual:
+            executors = manual_executors(settings, clock, given)
+        else:
+            executors = thread_executors(settings, clock, loop, given)
         node = self._node(runtime, executors, inline=False, waits=not is_manual)
         self._open_node(node, mode, node.open if is_manual else node.start_thread)
         self._shut_down_at_exit()
@@ -399,7 +388,8 @@ class Host:
         try:
             return node.shutdown(runtime.settings.shutdown_timeout if timeout is None else timeout)
         finally:
-            self._leaving = None
+            if self._leaving is node:
+                self._leaving = None
             runtime.rest()
             for tell in when_over:
                 tell()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Event, RLock
+from threading import Event, RLock, get_ident
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from rota.drivers.identity import token_maker
 from rota.drivers.leases import RunLeases
 from rota.drivers.renewal import Renewal
 from rota.drivers.services import Services
-from rota.drivers.settings import FORCE_BEFORE_END, GRACE, LONGEST_WAIT, Settings
+from rota.drivers.settings import FORCE_BEFORE_END, GRACE, LAST, LONGEST_WAIT, Settings
 from rota.drivers.signals import HeldCtrlC
 from rota.drivers.telling import Listener, Teller
 from rota.drivers.thread import ThreadDriver
@@ -87,10 +87,12 @@ class Node:
         self._leases = RunLeases(self.engine, inline=parts.inline)
         self._driver: ThreadDriver | None = None
         self._turning = RLock()
+        self._run_due_in: int | None = None  # the thread that is in it
         # Asked once: a check against a Protocol takes 20 µs.
         self._driven_clock = clock if isinstance(clock, DrivenClock) else None
         self._is_open = False
         self._is_leaving = False
+        self._is_hurried = False
         self._idle = Event()
 
     @property
@@ -258,21 +260,30 @@ class Node:
         if self._driven_clock is not None:
             self._driven_clock.wait(engine.is_quiet, 0.0)
             return self._seconds_to_due()
-        at_work = current.get()
-        if isinstance(at_work, AttemptCall) and at_work.services is self.services:
-            raise StateError("run_due() was called by a job which run_due() waits for; let the job end first")
-        engine.by_hand = True
+        self._refuse_in_a_job()
         held = HeldCtrlC(self._begin_no_more)
         with self._turning, held:
-            wait = engine.turn()
-            while not (engine.is_quiet() or self._cannot_begin() or held.came or self._is_leaving):
-                engine.wait(wait)
+            self._run_due_in = get_ident()
+            try:
                 wait = engine.turn()
+                while not (engine.is_quiet() or self._cannot_begin() or held.came or self._is_leaving):
+                    engine.wait(wait)
+                    wait = engine.turn()
+            finally:
+                self._run_due_in = None
         if held.came or engine.attempts.keyboard_interrupt:
             engine.attempts.keyboard_interrupt = False
             engine.draining = self._is_leaving
             raise KeyboardInterrupt
         return self._seconds_to_due()
+
+    def _refuse_in_a_job(self) -> None:
+        """A job that waits for `run_due()` would wait for itself: one of this node, or one that such a job has made
+        another scheduler run."""
+        at_work = current.get()
+        is_own = isinstance(at_work, AttemptCall) and at_work.services is self.services
+        if is_own or self._run_due_in == get_ident():
+            raise StateError("run_due() was called by a job which run_due() waits for; let the job end first")
 
     def shutdown(self, timeout: float) -> ShutdownReport:
         """Take no more, let what is at work end, stop the rest, let go, within `timeout` seconds or little more. Hooks
@@ -284,7 +295,7 @@ class Node:
         self._is_leaving = True
         engine = self.engine
         deadline = engine.clock.monotonic() + max(0.0, timeout)
-        hurried = False
+        is_interrupted = False
         try:
             calls = engine.attempts.all()
             for call in calls:
@@ -292,12 +303,13 @@ class Node:
             engine.teller.stopping([call.job.id for call in calls if not call.stuck], timeout)
             self._drain(deadline, max(timeout - FORCE_BEFORE_END, timeout * GRACE))
         except KeyboardInterrupt:
-            hurried = True
+            is_interrupted = True
+            self.hurry()
         over = Event()
         engine.post(lambda: self._abandon_rest(over))
         self._await(over, engine.clock.monotonic() + 1.0)
         self._stop(deadline)
-        if hurried:
+        if is_interrupted:
             raise KeyboardInterrupt
         return self._report()
 
@@ -313,12 +325,15 @@ class Node:
         engine, idle = self.engine, self._idle
         engine.post(lambda: self._begin_draining(idle))
         self._await(idle, engine.clock.monotonic() + patience)
-        if not idle.is_set():
-            engine.post(lambda: engine.attempts.force_all("shutdown"))
-            self._await(idle, deadline)
+        window = deadline - engine.clock.monotonic()
+        for until in (deadline - LAST * window, deadline):
+            if not idle.is_set():
+                engine.post(lambda: engine.attempts.force_all("shutdown"))
+                self._await(idle, until)
 
     def hurry(self) -> None:
-        """Wait no longer in a shutdown for what is at work. From any thread."""
+        """Wait no longer in a shutdown for what is at work, nor for hooks. From any thread."""
+        self._is_hurried = True
         self._idle.set()
 
     def drop(self) -> None:
@@ -395,7 +410,8 @@ class Node:
             self._driver.stop(timeout)
         self.renewal.stop(timeout)
         self.engine.guarded.shutdown(timeout)
-        self.engine.teller.stop(max(1.0, deadline - clock.monotonic()))
+        least = clock.monotonic() + 1.0
+        self.engine.teller.stop(lambda: (least if self._is_hurried else max(least, deadline)) - clock.monotonic())
         self._is_open = False
         neighbours.leave(self)
         capture.uninstall()

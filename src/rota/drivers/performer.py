@@ -232,6 +232,7 @@ class Performer:
                 first.ask_again(engine)
         else:
             engine.agenda.note_begun(answer.row)
+            engine.backfill_began |= parked.row.origin == "backfill"
             self.settled(parked.row.id)
         self.send(beginning.flow, answer)
 

@@ -22,6 +22,10 @@ FORCE_BEFORE_END: Final = 3.0
 GRACE: Final = 0.25
 """The part of a short shutdown in which a job may still stop itself before it is stopped by force."""
 
+LAST: Final = 1 / 3
+"""The part of the time for force in which a process that is deaf to TERM has been killed, so that its run is recorded
+as cut off."""
+
 
 _UNHAPPY: Final = sorted(UNHAPPY)
 _OTHERS: Final = sorted(FINAL - UNHAPPY)

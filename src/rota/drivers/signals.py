@@ -27,7 +27,9 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self._is_asked = self._is_over = self._has_ctrl_c = self._was_ctrl_c = False
+        self._is_asked = self._is_over = False
+        self._ctrl_cs = self._ctrl_cs_seen = 0
+        self.was_ctrl_c = False  # whether SIGINT, a person's as a rule, was among those that ended the last `wait`
         self._before: dict[int, object] = {}
         self._woken, self._wakes = socket.socketpair()
         self._wakes.setblocking(False)
@@ -48,30 +50,26 @@ class StopSignals:
         self._woken.close()
         self._wakes.close()
 
-    @property
-    def is_ctrl_c(self) -> bool:
-        """Whether SIGINT, a person's as a rule, was among those that ended the last `wait`."""
-        return self._was_ctrl_c
-
     def wait(self) -> bool:
         """Until a signal asks to stop, or all is over: whether it is over."""
         while not self._is_over:
             if self._is_asked:
                 self._is_asked = False
-                self._was_ctrl_c, self._has_ctrl_c = self._has_ctrl_c, False
+                before, self._ctrl_cs_seen = self._ctrl_cs_seen, self._ctrl_cs
+                self.was_ctrl_c = self._ctrl_cs_seen > before
                 break
             self._woken.recv(64)
         return self._is_over
 
     def end(self) -> None:
-        """All is over. From any thread."""
+        """All is over. From any thread, at any time."""
         self._is_over = True
-        with contextlib.suppress(BlockingIOError):  # full of what will wake it
+        with contextlib.suppress(OSError):  # full of what will wake it; or closed, since a signal woke it just now
             self._wakes.send(b"\0")
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT:
-            self._has_ctrl_c = True
+            self._ctrl_cs += 1
         self._is_asked = True
 
 

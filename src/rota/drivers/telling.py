@@ -8,10 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from queue import SimpleQueue
-from threading import TIMEOUT_MAX, Lock, Thread, current_thread
+from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING
 
-from rota.clock import SYSTEM
 from rota.core.effects import Swap
 from rota.core.job import Job
 from rota.core.run import FINAL, RunRow, lateness_of, record_of, rfc3339
@@ -24,6 +23,9 @@ from rota.triggers.base import from_micros
 if TYPE_CHECKING:
     from rota.drivers.agenda import Claiming
     from rota.drivers.calls import AttemptCall
+
+LOOK_AGAIN = 0.2
+"""Seconds between two looks, while hooks are waited for, at whether there is time left."""
 
 MOST_UNTOLD = 10_000
 """Events that may wait for slow hooks; later ones are dropped, and counted in the log."""
@@ -154,12 +156,11 @@ class Teller:
         """A call to the store failed that nothing hangs on; it is made again later."""
         self._log.warning("store.trouble", error_type=type(error).__name__, detail=str(error))
 
-    def stop(self, timeout: float) -> None:
-        """Let the hooks finish what they have been given, within `timeout` seconds for all of them."""
-        deadline = SYSTEM.monotonic() + timeout
+    def stop(self, seconds_left: Callable[[], float]) -> None:
+        """Let the hooks finish what they have been given, while there are seconds left for all of them."""
         for thread in [thread.end() for thread in list(self._threads.values())]:
-            if thread is not None:
-                thread.join(min(max(0.0, deadline - SYSTEM.monotonic()), TIMEOUT_MAX))
+            while thread is not None and thread.is_alive() and (left := seconds_left()) > 0:
+                thread.join(min(left, LOOK_AGAIN))
 
     def _say(self, level: int, row: RunRow) -> None:
         fields = _facts(row)

@@ -1,4 +1,4 @@
-"""The thread driver: turns an engine in a daemon thread of its own, which no job ever runs on."""
+"""The thread driver: turns an engine in a daemon thread of its own. No job runs on it but by `executor="inline"`."""
 
 from __future__ import annotations
 

@@ -84,7 +84,8 @@ class AsyncioExecutor:
             self._wake()
 
     def stop(self, call: Call, reason: str) -> bool:
-        """Cancel the call's coroutine; one that has not begun ends as cancelled."""
+        """Cancel the call's coroutine, once, so that its cleaning up is left alone. One that has not begun ends as
+        cancelled."""
         loop = self._loop
         if loop is None:
             return False
@@ -215,6 +216,8 @@ class AsyncioExecutor:
 
     def _cancel(self, call: Call, reason: str) -> None:
         task = self._tasks.get(id(call))
+        if id(call) in self._stopped:
+            return
         if task is not None:
             self._stopped.add(id(call))
             task.cancel(reason)

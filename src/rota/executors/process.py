@@ -80,7 +80,8 @@ class ProcessExecutor:
         self._threads.submit(conversations)
 
     def stop(self, call: Call, reason: str) -> bool:
-        """TERM to the call's process, KILL `kill_after` seconds later. One that has not begun ends as cancelled."""
+        """TERM to the call's process, KILL `kill_after` seconds later, or as soon as a shutdown asks again, since its
+        time is over then. One that has not begun ends as cancelled."""
         conversation = self._at_work.get(id(call))
         if conversation is not None:
             conversation.stop(reason)
@@ -163,10 +164,12 @@ class _Conversation:
         self._kill_after = kill_after
         self._stop_reason: str | None = None
         self._kill_at: float | None = None
+        self._is_urgent = False
         self._was_told = False
 
     def stop(self, reason: str) -> None:
         """Have the child stopped by the thread that talks to it, within a beat."""
+        self._is_urgent |= reason == self._stop_reason == "shutdown"
         self._stop_reason = reason
 
     def done(self, outcome: Outcome) -> None:
@@ -218,7 +221,7 @@ class _Conversation:
         if self._kill_at is None:
             self._kill_at = SYSTEM.monotonic() + self._kill_after
             child.send({"op": "stop"})
-        if not child.is_ready or SYSTEM.monotonic() >= self._kill_at:
+        if not child.is_ready or self._is_urgent or SYSTEM.monotonic() >= self._kill_at:
             child.kill()
 
     def _serve(self, child: ChildProcess, message: Mapping[str, JSON]) -> None:

@@ -129,6 +129,8 @@ class FakeExecutor:
     def stop(self, call: Call, reason: str) -> bool:
         """Cancel a coroutine, end a process that takes its time. `False`: a plain function cannot be stopped."""
         task, timer = self._tasks.get(id(call)), self._at_work.get(id(call))
+        if id(call) in self._stopped:
+            return True
         if task is not None:
             self._stopped.add(id(call))
             task.cancel(reason)
