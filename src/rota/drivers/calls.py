@@ -21,7 +21,7 @@ from rota.core.run import JSON, RunRow
 from rota.errors import LeaseLost
 from rota.executors.forked import leave_forked
 from rota.executors.inline import is_main_thread
-from rota.hooks.log_buffer import LogCapture
+from rota.hooks.log_buffer import HandedOver, LogCapture
 from rota.hooks.logging import bind_run, run_logger, unbind_run
 
 if TYPE_CHECKING:
@@ -198,8 +198,11 @@ class AttemptCall:
             self.deadline += waited
 
     def _log(self, line: Mapping[str, JSON]) -> None:
-        """What a run in a child process logs: kept with the run, and handed to the host as if it were said here."""
-        say = getattr(run_logger(self.run, self._captured()), cast(str, line["level"]))
+        """What a run in a child process logs: kept with the run, with the time at which it was said, and handed to the
+        host as if it were said here."""
+        at, capture = cast(int, line["at"]), self._captured()
+        dated = HandedOver(lambda: at, self.row.id, lambda text: capture.add_remote({"lines": [text]}))
+        say = getattr(run_logger(self.run, dated), cast(str, line["level"]))
         say(line["event"], **cast("dict[str, JSON]", line["fields"]))
 
     def _captured(self) -> LogCapture:
