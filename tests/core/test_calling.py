@@ -67,13 +67,16 @@ def test_a_parameter_named_run_takes_the_run():
         "AsyncRun",
         "rota.Run",
         "Run | None",
+        "Optional[Run]",
+        "typing.Optional[rota.Run]",
+        "Union[None, AsyncRun]",
     ],
 )
 def test_a_parameter_annotated_run_takes_the_run(annotation):
     assert called(annotated(annotation)) is RUN
 
 
-@pytest.mark.parametrize("annotation", [int, "Runner", list[Run], Any, "list[Run]", "Rerun"])
+@pytest.mark.parametrize("annotation", [int, "Runner", list[Run], Any, "list[Run]", "Optional[list[Run]]", "Rerun"])
 def test_another_annotation_does_not(annotation):
     assert shape_of(annotated(annotation)).run_name is None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
 from typing import Final, Union, get_args, get_origin
@@ -19,13 +20,15 @@ NOT_AWAITED: Final = "a plain function returned a coroutine, which nobody awaits
 
 _HOW_TO_GIVE_THEM: Final = "pass them with args=[…] and kwargs={…}"
 
-_RUN_CLASSES = frozenset({"Run", "AsyncRun"})
+_RUN_CLASSES: Final = frozenset({"Run", "AsyncRun"})
+_OF_A_UNION: Final = frozenset({"Optional", "Union", "None"})
+_NAMES: Final = re.compile(r"[\w.]+")
 
 
 @value
 class CallShape(Value):
     """`run_name`: the parameter that takes the run, at `run_index` among the positional ones (`None`: by name only).
-    `is_generator`: calling it does nothing."""
+    `is_simple`: it can be called with the run alone, or with nothing. `is_generator`: calling it does nothing."""
 
     is_async: bool
     run_name: str | None
@@ -44,15 +47,15 @@ class CallShape(Value):
         return args, {**kwargs, self.run_name: run}
 
 
-@functools.lru_cache(maxsize=4096)
-def _shape_of_code(func: Callable[..., object]) -> CallShape:
+@functools.lru_cache(maxsize=64)  # for those that follow each other: a larger one would keep removed functions alive
+def _known_shape(func: Callable[..., object]) -> CallShape:
     return _inspect(func)
 
 
 def shape_of(func: Callable[..., object]) -> CallShape:
     """How to call `func`. Callable objects, partials and bound methods are fine."""
     try:
-        return _shape_of_code(func)
+        return _known_shape(func)
     except TypeError:  # an unhashable callable object
         return _inspect(func)
 
@@ -109,7 +112,8 @@ def _takes_run(parameter: inspect.Parameter) -> bool:
 def _names_run(annotation: object) -> bool:
     """Whether an annotation is `Run` or `AsyncRun`, alone or in a union, as an object or as text."""
     if isinstance(annotation, str):
-        return any(name.rpartition(".")[2] in _RUN_CLASSES for name in annotation.replace("|", " ").split())
+        names = {name.rpartition(".")[2] for name in _NAMES.findall(annotation)}
+        return bool(names & _RUN_CLASSES) and names <= _RUN_CLASSES | _OF_A_UNION
     if isinstance(annotation, type):
         return annotation.__module__ == "rota.core.context" and annotation.__name__ in _RUN_CLASSES
     return get_origin(annotation) in (Union, UnionType) and any(map(_names_run, get_args(annotation)))

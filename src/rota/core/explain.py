@@ -221,6 +221,9 @@ def _never_seen(facts: Facts, shown: str) -> Explanation | None:
     if state is not None and facts.at > state.first_seen:
         return None
     evidence = [f"first seen: {'never' if state is None else rfc3339(state.first_seen)}"]
+    if facts.at > facts.now:
+        hint = "It begins with the first tick after a scheduler that declares it is started on this store."
+        return _say(facts, "waiting", f"{shown} lies ahead.", evidence, hint)
     if facts.trigger is not None and facts.trigger.next_tick(facts.now) is None:
         evidence.append("its schedule is over: no tick lies ahead")
     verdict = f"It did not run at {shown}: the store had not seen the job yet."

@@ -16,9 +16,9 @@ from typing import Final, Literal, cast, get_args
 from rota.core.json_values import to_text
 from rota.core.retry import Retry
 from rota.core.run import FINAL, JSON
-from rota.errors import ArgumentsError, ConfigurationError
+from rota.errors import ArgumentsError, ConfigurationError, UnknownTimeZoneError
 from rota.spelling import refuse_unknown
-from rota.triggers.zones import zone_hint
+from rota.triggers.zones import zone_key
 
 Overlap = Literal["skip", "queue", "allow", "replace"]
 CatchUp = Literal["skip", "latest", "all"]
@@ -104,6 +104,8 @@ def _check(name: str, value: object, where: str) -> object:
         raise AssertionError(f"option {name!r} has no check")
     try:
         return check(value)
+    except UnknownTimeZoneError:
+        raise
     except (ValueError, TypeError) as error:
         kind = ArgumentsError if name in {"args", "kwargs"} else ConfigurationError
         raise kind(f"{where}: {name}: {error}") from None
@@ -169,10 +171,7 @@ def _earlier_id(value: object) -> str | None:
 
 
 def _zone_name(value: object) -> str | None:
-    key = getattr(value, "key", value)
-    if value is None or (isinstance(key, str) and key):
-        return cast("str | None", key)
-    raise TypeError(f"an IANA zone name or a ZoneInfo is expected, not {value!r}{zone_hint(value)}")
+    return zone_key(value)  # type: ignore[arg-type]  # it refuses other types itself
 
 
 def _instant(value: object) -> datetime | None:

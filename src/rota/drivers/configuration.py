@@ -51,25 +51,28 @@ def notes_given(constructor: Constructor) -> Constructor:
 class Configuration:
     """The constructor's arguments by name, and which of them were given; the others have their defaults.
 
-    `None` leaves out, as an application's own setting may; only for `retention` it is a value: for ever.
+    `None` leaves out where it may be given, as an application's own setting may; only for `retention` it is a value:
+    for ever.
     """
 
     def __init__(self, arguments: Mapping[str, object], given: Collection[str]) -> None:
         self._values = _checked(arguments)
-        written = {name: arguments[name] for name in given}
-        self._written = {name: value for name, value in written.items() if value is not None or name == "retention"}
+        self._written = _said({name: arguments[name] for name in given})
         _require_name(self._values)
 
     def has(self, given: Mapping[str, object]) -> bool:
         """Whether all of that was given already."""
+        said = _said(given)
         return bool(given) and all(
-            name in self._written and self._written[name] == value for name, value in given.items()
+            name in self._written and self._written[name] == value for name, value in said.items()
         )
 
     def filled_in(self, given: Mapping[str, object]) -> Configuration:
         """One with what was left out so far in this one; this one stays as it is."""
         refuse_unknown(given, tuple(_CHECKS), "Scheduler", SCHEDULER_WORDS)
         checked = _checked(given)
+        given = _said(given)
+        checked = {name: checked[name] for name in given}
         for name, value in checked.items():
             if name in self._written and self._values[name] != value:
                 before = self._values[name]
@@ -165,12 +168,22 @@ def _checked(arguments: Mapping[str, object]) -> dict[str, object]:
     return {name: _CHECKS[name](value) for name, value in arguments.items()}
 
 
+def _is_in_memory(spec: object) -> bool:
+    """Whether a store or locks are those of this process. Asked by name, so that no backend is imported for it."""
+    return any(kind.__module__.startswith("rota.backends.memory") for kind in type(spec).__mro__)
+
+
+def _said(given: Mapping[str, object]) -> dict[str, object]:
+    """What is left when `None` leaves out."""
+    return {name: value for name, value in given.items() if value is not None or name == "retention"}
+
+
 def _require_name(given: Mapping[str, object]) -> None:
     if given.get("name") is not None:
         return
     for what in ("store", "locks"):
         spec = given.get(what)
-        if spec is not None and not type(spec).__name__.startswith("Memory"):
+        if spec is not None and not _is_in_memory(spec):
             raise ConfigurationError(
                 f'Scheduler: {what} may be shared with other programs, so a name is needed: Scheduler("billing", …)'
             )
