@@ -581,6 +581,16 @@ def test_a_tick_that_was_won_too_late_is_recorded_as_missed(world, tmp_path):
     ]
 
 
+def test_a_tick_that_was_won_too_late_is_recorded_though_the_job_is_declared_anew(world, tmp_path):
+    slow, quick, wire = slow_and_quick(world, tmp_path)
+    world.pass_time(40)
+    quick.tick()
+    wire.fate = lambda call: None
+    slow.declare()
+    slow.tick()
+    assert ("missed", "passed_over") in [(row.status, row.reason) for row in quick.rows()]
+
+
 def slow_and_quick(world, tmp_path):
     """Two processes on one store; the first has won a tick and could not write it down."""
     job = world.job(overlap="allow", seconds=20)

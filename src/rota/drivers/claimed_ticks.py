@@ -31,7 +31,7 @@ class _Stand(NamedTuple):
 
 
 class ClaimedTicks:
-    """By claim id. The engine's thread claims; others only declare and look."""
+    """By claim id. One thread at a time."""
 
     def __init__(self, locks: LockBackend, namespace: str) -> None:
         self._locks = locks
@@ -112,9 +112,14 @@ class ClaimedTicks:
         if answer.watermark is None:
             self._stands[claim.job_id] = _Stand(_previous(claim) if stand is None else stand.base, None)
             return
+        self._go_on_from(claim.job_id, answer.watermark)
+
+    def _go_on_from(self, job_id: str, watermark: int) -> None:
+        """Others have moved it there. What was won here and is not written down is given up."""
+        stand = self._stands.get(job_id)
         if stand is not None and stand.mark is not None and stand.base < stand.mark:
             self.given_up += stand.won
-        self._stands[claim.job_id] = _Stand(answer.watermark, answer.watermark)
+        self._stands[job_id] = _Stand(watermark, watermark)
 
     def _learn(self, job_id: str, sighting: ClaimAnswer, otherwise: int) -> None:
         """What a declaration was answered. What this process has won already stays won."""
@@ -122,7 +127,7 @@ class ClaimedTicks:
         if sighting.watermark is None:
             self._stands.setdefault(job_id, _Stand(otherwise, None))
         elif stand is None or stand.mark != sighting.watermark:
-            self._stands[job_id] = _Stand(sighting.watermark, sighting.watermark)
+            self._go_on_from(job_id, sighting.watermark)
 
     def _move_up(self, jobs: Iterable[tuple[JobSeen, JobState]], moves: Sequence[Claim]) -> None:
         if not moves:
@@ -130,7 +135,7 @@ class ClaimedTicks:
         job_ids = {self._tick(state.job_id): state.job_id for _, state in jobs}
         for move, answer in zip(moves, self._locks.claim(moves), strict=True):
             if answer.watermark is not None:
-                self._stands[job_ids[move.name]] = _Stand(answer.watermark, answer.watermark)
+                self._go_on_from(job_ids[move.name], answer.watermark)
 
     def _tick(self, job_id: str) -> str:
         return f"{self._namespace}/tick/{job_id}"

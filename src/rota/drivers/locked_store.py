@@ -17,9 +17,11 @@ process that dies between winning a tick and writing it down leaves that tick wi
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Literal
 
+from rota.backends.fork_safety import keep_fork_safe
 from rota.core.effects import (
     Begin,
     BeginAnswer,
@@ -52,6 +54,9 @@ class LockedStore:
         self._covered = CoveredWindows(locks, namespace)
         # Claims that the store was given and has not answered.
         self._tried: dict[str, TickClaim] = {}
+        # The engine claims and declares, and so does whoever resumes a job.
+        self._claiming = threading.RLock()
+        keep_fork_safe(self)
         # What has nothing to do with claims and leases is the store's own.
         self.open, self.close, self.now = store.open, store.close, store.now
         self.add, self.request_cancel = store.add, store.request_cancel
@@ -84,13 +89,17 @@ class LockedStore:
 
     def sync_jobs(self, jobs: Sequence[JobSeen]) -> Sequence[JobState]:
         """Declare jobs to the store, and those with ticks to the locks."""
-        states = self._store.sync_jobs(jobs)
-        self._ticks.declare([(seen, state) for seen, state in zip(jobs, states, strict=True) if seen.signature])
-        return [self._view(state) for state in states]
+        with self._claiming:
+            states = self._store.sync_jobs(jobs)
+            self._settle([state.job_id for state in states])
+            self._ticks.declare([(seen, state) for seen, state in zip(jobs, states, strict=True) if seen.signature])
+            return [self._view(state) for state in states]
 
     def job_states(self, job_ids: Sequence[str]) -> Sequence[JobState | None]:
         """The store's, with the watermark of the locks."""
-        self._settle(job_ids)
+        if self._tried:
+            with self._claiming:
+                self._settle(job_ids)
         return [None if state is None else self._view(state) for state in self._store.job_states(job_ids)]
 
     def pause(self, job_id: str, reason: str | None) -> JobState | None:
@@ -100,6 +109,10 @@ class LockedStore:
 
     def claim(self, claims: Sequence[TickClaim]) -> Sequence[TickAnswer]:
         """Win each tick in the locks, see whose turn it is, and carry out in the store what is ours."""
+        with self._claiming:
+            return self._claim(claims)
+
+    def _claim(self, claims: Sequence[TickClaim]) -> Sequence[TickAnswer]:
         self._settle([claim.job_id for claim in claims])
         asked = [_Asked(claim) for claim in claims]
         if self._turns is not None:
@@ -149,6 +162,18 @@ class LockedStore:
         self._store.beat(node)
         if node.stopped_at is None:
             self._locks.release(self._nothing, "nobody")
+
+    # Across a fork: a child claims afresh, whoever was at it in the parent ------------------------------------------
+
+    def before_fork(self) -> None:
+        """Nothing: a claim may take long."""
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing."""
+
+    def after_fork_in_child(self) -> None:
+        """The thread that was claiming is not here."""
+        self._claiming = threading.RLock()
 
     # A claim, step by step -------------------------------------------------------------------------------------------
 
