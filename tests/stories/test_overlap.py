@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from tests.stories.worlds import START, minutes
 
-from rota import Retry, Scheduler
+from rota import Retry, Scheduler, Snooze
 from rota.stores import MemoryStore
 from rota.testing import FakeClock, FaultyStore, simulate
 
@@ -351,3 +351,25 @@ def test_a_retry_left_by_a_dead_process_is_made_by_the_one_where_the_next_tick_w
         simulation.kill(dead)
         simulation.advance(minutes=10)
         assert [(run.status, len(run.attempts)) for run in simulation.runs(job)] == [("succeeded", 2), ("succeeded", 1)]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_run_that_waits_is_replaced_though_the_answer_to_the_claim_is_lost(is_lost):
+    clock = FakeClock(START)
+    store, begun = FaultyStore(MemoryStore(clock)), []
+    scheduler = Scheduler("replaced", clock=clock, store=store)
+
+    @scheduler.interval(minutes=1, overlap="replace")
+    def job(run):
+        begun.append(minutes(run.scheduled_for))
+        if len(begun) == 1:
+            raise Snooze(3600)
+
+    scheduler.start()
+    clock.advance(minutes=1, seconds=30)
+    if is_lost:
+        store.fail_next("claim", after=True)
+    clock.advance(minutes=1)
+    assert begun == [1, 2]
+    assert [run.status for run in scheduler.runs(job)] == ["succeeded", "cancelled"]
+    scheduler.shutdown()

@@ -206,12 +206,15 @@ class Performer:
             engine.read_clock()
         engine.agenda.answered(claiming, answer)
         if answer.verdict == "claimed":
-            engine.teller.ticks_disposed(claiming)
-            for run_id in claiming.claim.cancel:
-                engine.attempts.stop(run_id, "replaced")
+            self._note_claimed(claiming)
             if answer.begun is None and claiming.claim.counts:
                 engine.park(claiming.claim.rows[-1])
         self.send(claiming.flow, answer)
+
+    def _note_claimed(self, claiming: Claiming) -> None:
+        self._engine.teller.ticks_disposed(claiming)
+        for run_id in claiming.claim.cancel:
+            self._engine.attempts.stop(run_id, "replaced")
 
     def _begin(self) -> bool:
         batch = self.begins[:MAX_BATCH]
@@ -369,11 +372,15 @@ class Performer:
             claiming = self._unsure_claims[0]
             start, rows = claiming.claim.start, claiming.claim.rows
             row = self._engine.store.run(rows[-1].id) if rows else None
+            state = None if row is None else self._engine.store.job_states([claiming.claim.job_id])[0]
             if start is not None and row is not None and row.token == start.token:
                 self._hand_back(row)
             elif row is not None and row.status == "queued":
                 self._engine.park(row)
             self._unsure_claims.pop(0)
+            if state is not None:  # it was carried out: its flow goes on, but that the run waits for its turn
+                self._note_claimed(claiming)
+                self.send(claiming.flow, TickAnswer("claimed", state, self._engine.time))
 
     def _resolve_begins(self) -> None:
         while self._unsure_begins:
