@@ -465,7 +465,7 @@ class Scheduler(Declaring):
         if isinstance(job, Job):
             return self._job(job.id)
         # A bound method is another object at each access, so what counts is that they are equal.
-        same = [known for known in self._jobs.values() if known.func is job or known.func == job]
+        same = [known for known in list(self._jobs.values()) if known.func is job or known.func == job]
         if len(same) == 1:
             return same[0]
         if not same:

@@ -427,6 +427,7 @@ def test_what_was_given_stays_given_though_it_is_the_default():
 
 def test_an_argument_that_is_none_is_left_out_but_for_retention(tmp_path):
     scheduler = Scheduler(None, store=None, clock=None, retention=None)
+    scheduler.configure(store=None, name=None)
     scheduler.configure(name="shop", store=f"sqlite:///{tmp_path}/rota.db")
     with pytest.raises(ConfigurationError, match="retention was given already"):
         scheduler.configure(retention=timedelta(days=1))
@@ -553,6 +554,23 @@ def test_a_renamed_job_goes_on_as_the_same_while_the_earlier_id_is_written(world
     assert len(keys) == 2, "its watermark was copied"
     world.advance(minutes=1)
     assert keys[2] == ("new", "new@2026-01-01T00:03:00Z")
+
+
+@RESTARTING
+def test_an_earlier_id_may_be_written_and_taken_away_while_it_runs(world):
+    ran = []
+    world.scheduler.interval(minutes=1, id="new")(lambda run: ran.append(run.key.partition("@")[0]))
+    world.start()
+    world.advance(minutes=1)
+    world.scheduler.update("new", renamed_from="old")
+    world.advance(minutes=1)
+    world.scheduler.update("new", renamed_from=None)
+    world.advance(minutes=1)
+    assert ran == ["new", "old", "new"]
+    world.scheduler.update("new", renamed_from="old")
+    world.scheduler.remove("new")
+    world.advance(minutes=1)
+    assert len(ran) == 3
 
 
 @ONE
@@ -701,7 +719,9 @@ def test_explain_says_that_a_schedule_is_over():
 def test_explain_of_an_instant_ahead_finds_no_schedule_over():
     scheduler = Scheduler(clock=FakeClock("2026-03-01T00:00Z"))
     scheduler.add(lambda: None, Once("2026-03-05T00:00Z"), id="job")
-    assert scheduler.explain("job", at="2026-03-05T00:00Z").evidence == ("first seen: never",)
+    told = scheduler.explain("job", at="2026-03-05T00:00Z")
+    assert (told.reason, told.evidence) == ("waiting", ("first seen: never",))
+    assert told.verdict == "2026-03-05T00:00:00Z lies ahead."
 
 
 def test_more_records_may_be_asked_for_than_a_store_can_count(tmp_path):

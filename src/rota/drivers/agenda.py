@@ -126,6 +126,7 @@ class Agenda:
             return JobSeen(job.id, job.signature, job.options.renamed_from)
         except Exception as error:  # noqa: BLE001  # a trigger may be the user's code
             kind = type(error).__name__
+            self.forget(job.claim_id)
             self._engine.warn(
                 "trigger.failed",
                 f"job {job.id!r} does not run in this process: its trigger raised {kind} when it was asked for its "

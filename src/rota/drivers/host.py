@@ -249,21 +249,26 @@ class Host:
 
     def declare(self, job: Job) -> None:
         """A job was added or changed."""
-        self._forget_name(job.id)
+        others = {job.id, *self._forget_names(job.id)} - {job.claim_id}
         if job.claim_id != job.id:
             self._renamed[job.claim_id] = job.id
         if self.node is not None:
+            for claim_id in others:  # renamed_from may come, go and change
+                self.node.forget(claim_id, job.id)
             self.node.declare(job)
 
     def forget(self, job: Job) -> None:
         """A job was removed."""
-        self._forget_name(job.id)
+        self._forget_names(job.id)
         if self.node is not None:
-            self.node.forget(job.claim_id)
+            self.node.forget(job.claim_id, job.id)
 
-    def _forget_name(self, job_id: str) -> None:
-        for claim_id in [known for known, shown in self._renamed.items() if shown == job_id]:
-            del self._renamed[claim_id]
+    def _forget_names(self, job_id: str) -> list[str]:
+        """The ids, other than its own, by which the store has known the job here."""
+        names = [claim_id for claim_id, shown in list(self._renamed.items()) if shown == job_id]
+        for claim_id in names:
+            self._renamed.pop(claim_id, None)
+        return names
 
     def queued(self, row: RunRow) -> None:
         """A run was queued in the store: begin it without waiting for a poll."""

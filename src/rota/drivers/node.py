@@ -111,7 +111,7 @@ class Node:
         """Take up work, or, where the store cannot be reached, wait for it as in any later outage."""
         capture.install()
         self._is_open = True
-        for name in {job.executor for job in self.parts.jobs.values()}:
+        for name in {job.executor for job in list(self.parts.jobs.values())}:
             self.parts.executors[name]  # made now: see `ExecutorSet`
         try:
             self._take_up_work()
@@ -149,9 +149,9 @@ class Node:
         """A job was added or changed while it runs."""
         self.engine.post(lambda: self._declare(job))
 
-    def forget(self, claim_id: str) -> None:
-        """A job was removed while it runs."""
-        self.engine.post(lambda: self.engine.agenda.forget(claim_id))
+    def forget(self, claim_id: str, job_id: str) -> None:
+        """A job was removed while it runs, or goes by another id in the store."""
+        self.engine.post(lambda: self._forget(claim_id, job_id))
 
     def turn(self) -> float:
         """Turn it by hand, once; seconds until there may be more to do."""
@@ -237,6 +237,11 @@ class Node:
         engine.agenda.declare([job])
         if not engine.settings.leased:
             engine.housekeeping.load_job(job.claim_id)
+
+    def _forget(self, claim_id: str, job_id: str) -> None:
+        entry = self.engine.agenda.entries.get(claim_id)
+        if entry is not None and entry.job.id == job_id:
+            self.engine.agenda.forget(claim_id)
 
     def _seconds_to_due(self) -> float:
         """Seconds until something is due here, however far off; a while where nothing is, or the store is down."""

@@ -185,10 +185,10 @@ class Fleet:
         for node in self._living():
             node.declare(job)
 
-    def forget(self, claim_id: str) -> None:
+    def forget(self, claim_id: str, job_id: str) -> None:
         """A job was removed, in every process."""
         for node in self._living():
-            node.forget(claim_id)
+            node.forget(claim_id, job_id)
 
     def queued(self, row: RunRow) -> None:
         """One node has queued a run; the others find it."""
