@@ -1,9 +1,9 @@
 """The ports: what Rota asks of the world, each a small Protocol whose docstring is its contract.
 
-Law: everything here is blocking, short and thread-safe, and no method is given a callable to run. Instants are integer
-microseconds since 1970-01-01T00:00Z, spans of time too unless a name says `seconds`. A port that cannot answer raises
-`BackendError` (locks: `LockBackendError`, stores: `StoreError`), which means *unknown*: the caller asks again with the
-same token or the same row ids, and every method that changes something gives the same answer the second time.
+Law: everything here is blocking, short and thread-safe, and none but a clock that is moved by hand is given a callable
+to run. Instants are integer microseconds since 1970-01-01T00:00Z, spans of time are seconds. A port that cannot answer
+raises `BackendError` (locks: `LockBackendError`, stores: `StoreError`), which means *unknown*: the caller asks again
+with the same token or the same row ids, and every method that changes something gives the same answer the second time.
 
 `rota.testing.conformance` proves an implementation against these contracts.
 """

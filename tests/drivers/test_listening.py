@@ -2,12 +2,14 @@
 
 import functools
 import threading
+from datetime import UTC, datetime
 from typing import get_args
 
 import pytest
 from tests.waiting import LONGER, until
 
 from rota import ConfigurationError, Scheduler
+from rota.drivers.telling import HookThread
 from rota.ports import Event, EventKind
 
 
@@ -72,3 +74,32 @@ def test_a_kind_of_event_is_any_text_that_names_one() -> None:
     )
     with pytest.raises(ConfigurationError, match=f"^{expected}$"):
         Scheduler().listen(print, "run_end")
+
+
+def test_a_hook_that_hangs_is_told_of_once_and_then_how_many_events_it_missed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("rota.drivers.telling.MOST_UNTOLD", 4)
+    entered, let_go = threading.Event(), threading.Event()
+    heard: list[Event] = []
+
+    def hook(event: Event) -> None:
+        entered.set()
+        let_go.wait(LONGER)
+        heard.append(event)
+
+    thread = HookThread(hook)
+    event = Event("run_ended", datetime.now(UTC))
+    thread.put(event)
+    assert entered.wait(LONGER)
+    for _ in range(10):
+        thread.put(event)
+    assert caplog.text.count("hook.dropped") == 1
+    let_go.set()
+    assert until(lambda: len(heard) == 5)
+    thread.put(event)
+    assert "count=6" in caplog.text
+    ended = thread.end()
+    assert ended is not None
+    ended.join(LONGER)
+    assert len(heard) == 6

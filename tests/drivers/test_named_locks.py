@@ -467,3 +467,25 @@ def test_a_forked_child_neither_holds_nor_releases(world):
             os._exit(0 if not held and len(world.wire.calls) == calls else 1)
         assert os.waitpid(child, 0)[1] == 0
         assert lease.held
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_may_enter_a_lock_that_another_thread_was_in_when_it_was_forked(world):
+    lock, entered, leave = world.lock(), threading.Event(), threading.Event()
+
+    def hold():
+        with lock:
+            entered.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert entered.wait(60)
+    child = os.fork()
+    if child == 0:
+        is_free = lock._enter_once() is not None
+        os._exit(0 if is_free else 1)
+    leave.set()
+    thread.join(60)
+    assert os.waitpid(child, 0)[1] == 0

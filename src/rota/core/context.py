@@ -68,7 +68,7 @@ class RunServices(KeepsValues, Protocol):
 
 
 class _RunFacts:
-    """The part of a run that does not touch the store."""
+    """What `Run` and `AsyncRun` have in common."""
 
     __slots__ = ("_cancel_reason", "_deadline", "_due", "_job_id", "_log", "_row", "_services", "_values", "_zone")
 

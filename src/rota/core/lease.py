@@ -1,7 +1,7 @@
 """A lease as its holder sees it: a fence to hand on, and whether it may still be trusted.
 
-Law: `held` turns false *before* the backend could grant the lease to another (leases.md, R5): the deadline counts from
-before the request that was answered, less a margin.
+Law (docs/explanation/leases.md): `held` turns false *before* the backend could grant the lease to another. The deadline
+counts from before the request that was answered, less a margin.
 """
 
 from __future__ import annotations

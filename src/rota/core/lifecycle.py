@@ -8,7 +8,9 @@ generator.
 A flow is a generator that *yields* what it wants of the world (an effect) and is sent the answer. It never asks the
 time, never touches a store, and cannot tell a thread from an event loop or from a simulation.
 
-Law for drivers: run every flow to its end. To stop one, throw into it and go on performing what it yields.
+Law for drivers: perform each effect until it is answered, and send the answer, until the flow ends. Nothing is thrown
+into a flow: what is to stop is told by an answer. A process that goes down may leave a flow where it is, since what it
+has not done is in the rows.
 
 ::
 

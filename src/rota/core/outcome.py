@@ -1,4 +1,4 @@
-"""What a call came to, and what that makes of its attempt.
+"""What a call came to.
 
 Law: an executor reports facts (`Outcome`); only `judge` in `verdict` turns them into a status.
 """

@@ -181,13 +181,14 @@ class AttemptCall:
         return () if self.capture is None else tuple(self.capture.lines())
 
     def done(self, outcome: Outcome) -> None:
-        """Report how it ended; wakes the engine, which may be late, so that the time is noted here."""
-        if self.outcome is None:
-            if self.times_out_at is not None:
-                self.is_late = self.services.monotonic() >= self.times_out_at
-            self.ended_at = self.services.now()
-            self.outcome = outcome
-            self._post(self)
+        """Report how it ended; the first report counts. Wakes the engine, which may be late, so that the time is noted
+        here."""
+        if self.__dict__.setdefault("outcome", outcome) is not outcome:  # one step, whichever threads report
+            return
+        if self.times_out_at is not None:
+            self.is_late = self.services.monotonic() >= self.times_out_at
+        self.ended_at = self.services.now()
+        self._post(self)
 
     def _begin(self) -> None:
         """Count its time from here: it may have waited for others that are called before it in the same thread."""

@@ -29,9 +29,15 @@ BACKLOG_IS_LOW = 100
 """Runs held ready for an executor at which more are looked for."""
 
 HOLD_BACK = 1.0
+"""Seconds for which a tick is put off while the store's clock is not trusted."""
+
 PRUNE_FIRST = 60.0
 PRUNE_INTERVAL = 3_600.0
+"""Seconds from the start to the first pruning, and from one to the next."""
+
 PRUNE_BATCH = 500
+"""Records pruned in one call of the store."""
+
 PRUNE_PAUSE = 0.1
 """Seconds from one batch to the next: what is due in between is not kept waiting."""
 

@@ -1,10 +1,9 @@
 """Behind `scheduler.lock(name)`: a lease by name for a `with` block, renewed while the block is at work.
 
-Law (leases.md): a token is 128 random bits, one per acquisition (R1). An answer that got lost is asked for again with
-the same token; where that fails too, the token is given back and the error raised (R3). A lease is trusted from before
-the request that was answered, less a margin, by the clock that counts suspends (R5); once it could not be trusted it
-never is again. Only the own token is renewed and released, in the process that took it (R8, R14). Never re-entrant
-(R10).
+Law (docs/explanation/leases.md): a token is 128 random bits, one per acquisition. An answer that got lost is asked for
+again with the same token; where that fails too, the token is given back and the error raised. A lease is trusted from
+before the request that was answered, less a margin, by the clock that counts suspends; once it could not be trusted it
+never is again. Only the own token is renewed and released, in the process that took it. Never re-entrant.
 """
 
 from __future__ import annotations
@@ -79,6 +78,7 @@ class NamedLock:
         self._full_name = _full_name(services.namespace, kind, name)
         self._ttl = _checked_ttl(ttl)
         self._patience = _checked_wait(wait)
+        self._process = os.getpid()
         self._entered = threading.Lock()
         self._holding: _Holding | None = None
 
@@ -133,6 +133,8 @@ class NamedLock:
 
     def _enter_once(self) -> _Holding | None:
         """A new acquisition, or `None` while this very object is entered."""
+        if self._process != os.getpid():  # who was in it when this process was forked is not here
+            self._process, self._entered = os.getpid(), threading.Lock()
         if not self._entered.acquire(blocking=False):
             return None
         return _Holding(self._services, self._full_name, self._ttl)

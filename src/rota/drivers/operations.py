@@ -139,7 +139,7 @@ class Operations:
         return self._store.discard(run_id)
 
     def dead_letters(self, job_id: str | None) -> list[RunRecord]:
-        """Runs that wait for a person, newest first."""
+        """Runs that wait for a person, newest first; of more than 10,000 the newest."""
         return self.records(self._store.runs(job_id, statuses=DEAD_LETTERS, discarded=False, limit=10_000))
 
     def runs(self, job_id: str | None, status: Statuses, limit: int, before: datetime | str | None) -> list[RunRecord]:

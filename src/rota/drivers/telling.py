@@ -206,18 +206,29 @@ class HookThread:
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._is_over = False
+        self._dropped = 0
         self._lock = Lock()
 
     def put(self, event: Event) -> None:
         """Have the hook called with the event, unless it is to end."""
-        if self._queue.qsize() >= MOST_UNTOLD:
-            detail = f"{MOST_UNTOLD} events wait for it"
-            logger().warning("hook.dropped", kind=event.kind, hook=repr(self._hook), detail=detail)
+        waiting = self._queue.qsize()
+        if waiting >= MOST_UNTOLD:
+            self._drop(event)
             return
+        if self._dropped and waiting < MOST_UNTOLD // 2:
+            logger().warning("hook.dropped", hook=repr(self._hook), count=self._dropped, detail="it is told again")
+            self._dropped = 0
         with self._lock:
             if not self._is_over:
                 self._queue.put(event)
                 self._thread = self._thread or self._started()
+
+    def _drop(self, event: Event) -> None:
+        """Told of at the first of a row; how many there were is told when there is room again."""
+        if not self._dropped:
+            detail = f"{MOST_UNTOLD} events wait for it"
+            logger().warning("hook.dropped", kind=event.kind, hook=repr(self._hook), detail=detail)
+        self._dropped += 1
 
     def end(self) -> Thread | None:
         """End once all that is queued has been told; the thread that is to be waited for."""
