@@ -11,7 +11,7 @@ from tests.executors import process_jobs
 
 from rota.errors import ConfigurationError
 from rota.executors.choose import choose_executor
-from rota.executors.targets import find_target, refuse_unless_importable
+from rota.executors.targets import find_target, refuse_unless_importable, target_of
 
 
 async def coroutine() -> None: ...
@@ -99,12 +99,14 @@ def test_a_function_typed_at_a_prompt_is_refused(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ConfigurationError, match="typed at a prompt"):
         refuse_unless_importable(typed)
     main.__file__ = "script.py"
-    assert refuse_unless_importable(typed) == "__main__:typed"
+    refuse_unless_importable(typed)
+    assert target_of(typed) == "__main__:typed"
 
 
 @pytest.mark.parametrize("func", [process_jobs.add, process_jobs.Jobs.of_class, process_jobs.Jobs.static, os.getpid])
 def test_a_target_is_found_again_by_its_name(func: object) -> None:
-    assert find_target(refuse_unless_importable(func)) == func
+    refuse_unless_importable(func)
+    assert find_target(target_of(func)) == func
 
 
 def test_a_target_that_is_not_there_says_so() -> None:

@@ -31,7 +31,7 @@ from rota.core.options import JobOptions
 from rota.core.overlap import decide, skip_reason
 from rota.core.run import DEAD_LETTERS, RunRow
 from rota.core.values import Value, value
-from rota.core.verdict import Ended, died, ended_unstarted, judge, thread_returned, unjudged
+from rota.core.verdict import Ended, died, ended_unstarted, is_joined, judge, thread_returned, unjudged
 from rota.triggers.base import Trigger
 
 
@@ -141,9 +141,7 @@ def resume(job: Job, row: RunRow, now: int, holder: Holder) -> Flow:
 
 def _is_too_late(options: JobOptions, row: RunRow, now: int) -> bool:
     """Whether a tick has waited too long for its turn, or for a store that was silent about its claim."""
-    if options.max_lateness is None or row.origin != "tick" or row.attempt:
-        return False
-    return now - row.due > options.max_lateness * 1_000_000
+    return row.origin == "tick" and not row.attempt and options.is_too_late(row.due, now)
 
 
 def end_unstarted(run_id: str, reason: str) -> Flow:
@@ -190,7 +188,7 @@ def _mind_the_streak(job: Job, state: JobState | None) -> Flow:
 
 
 def _joins(job: Job, row: RunRow) -> bool:
-    return job.options.windows_join and row.origin != "backfill" and row.window_start is not None
+    return is_joined(job.options, row) and row.window_start is not None
 
 
 def _join_window(job: Job, row: RunRow, state: JobState | None) -> Generator[Effect, Answer, RunRow | None]:

@@ -136,17 +136,13 @@ def _first_to_run(options: JobOptions, ticks: list[int], due: Callable[[int], in
         index = late
     else:
         index = max(0, late - options.max_catch_up)
-    while index < len(ticks) and _too_late(options, due(ticks[index]), now):
+    while index < len(ticks) and options.is_too_late(due(ticks[index]), now):
         index += 1
     return index
 
 
-def _too_late(options: JobOptions, due: int, now: int) -> bool:
-    return options.max_lateness is not None and now - due > options.max_lateness * 1_000_000
-
-
 def _reason(options: JobOptions, ticks: list[int], due: Callable[[int], int], now: int) -> str:
-    if options.catch_up == "skip" or _too_late(options, due(ticks[-1]), now):
+    if options.catch_up == "skip" or options.is_too_late(due(ticks[-1]), now):
         return "too_late"
     return "passed_over"
 

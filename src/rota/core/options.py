@@ -66,6 +66,10 @@ class JobOptions:
         """Whether a run whose process died is made again: `on_crash`, or where that is open, whether it is retried."""
         return self.retry is not None if self.on_crash is None else self.on_crash == "rerun"
 
+    def is_too_late(self, due: int, now: int) -> bool:
+        """Whether a tick that was due then (microseconds) is later than `max_lateness` allows."""
+        return self.max_lateness is not None and now - due > self.max_lateness * 1_000_000
+
     @property
     def attempt_budget(self) -> int:
         """How many attempts may be spent by a run that asks for another without an error to be judged by `retry`."""

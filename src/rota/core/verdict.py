@@ -143,18 +143,18 @@ def _success(options: JobOptions, row: RunRow, ended: Ended) -> Swap:
     new.token = None
     if row.attempts is not None or row.attempt != 1:
         new.attempts = _with_attempt(row, "succeeded", None, ended.at)
-    covered = row.window_end if _is_joined(options, row) else None
+    covered = row.window_end if is_joined(options, row) else None
     return Swap(new, row.status, row.token, False, covered, 0, ended.logs)
 
 
-def _is_joined(options: JobOptions, row: RunRow) -> bool:
+def is_joined(options: JobOptions, row: RunRow) -> bool:
     """Whether its window takes part in the chain; a backfill does again on purpose what is past."""
     return options.windows_join and row.origin != "backfill"
 
 
 def _begun_window(options: JobOptions, row: RunRow) -> int | None:
     """Where the chain stands after a run that did not succeed: where its window started, for the first one too."""
-    return row.window_start if _is_joined(options, row) else None
+    return row.window_start if is_joined(options, row) else None
 
 
 def _verdict(options: JobOptions, row: RunRow, ended: Ended) -> _Verdict:

@@ -21,6 +21,7 @@ from rota.core.run import JSON, RunRow
 from rota.errors import LeaseLost
 from rota.executors.forked import leave_forked
 from rota.executors.inline import is_main_thread
+from rota.executors.targets import target_of
 from rota.hooks.log_buffer import HandedOver, LogCapture
 from rota.hooks.logging import bind_run, run_logger, unbind_run
 
@@ -144,10 +145,9 @@ class AttemptCall:
         """What a child process needs to make the call."""
         row = self.row
         args, kwargs = self._given()
-        func = self.job.func
         zone = self.job.zone or self.services.zone
         return {
-            "target": f"{func.__module__}:{func.__qualname__}",
+            "target": target_of(self.job.func),
             "args": cast("list[JSON]", list(args)),
             "kwargs": cast("dict[str, JSON]", dict(kwargs)),
             "job_id": self.job.id,

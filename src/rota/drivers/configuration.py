@@ -21,7 +21,7 @@ from rota.core.registration import Terms
 from rota.drivers.opening import LocksSpec, StoreSpec, has_all_of, settled_locks, settled_store
 from rota.drivers.settings import Settings
 from rota.errors import ConfigurationError
-from rota.executors.choose import choose_executor
+from rota.executors.choose import EXECUTORS, choose_executor
 from rota.peer_words import SCHEDULER_WORDS
 from rota.spelling import refuse_unknown
 from rota.triggers.zones import zone, zone_hint
@@ -33,7 +33,6 @@ Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
 MEMORY_NAME: Final = "rota"
 SHUTDOWN_TIMEOUT: Final = "ROTA_SHUTDOWN_TIMEOUT"
-BUILT_IN_EXECUTORS: Final = frozenset({"inline", "thread", "asyncio", "process"})
 
 
 def notes_given(constructor: Constructor) -> Constructor:
@@ -257,8 +256,8 @@ def _executors(value: object) -> Mapping[str, Executor]:
     from rota.ports import Executor  # as above
 
     for name, executor in value.items():
-        if not isinstance(name, str) or name in BUILT_IN_EXECUTORS:
-            taken = ", ".join(sorted(BUILT_IN_EXECUTORS))
+        if not isinstance(name, str) or name in EXECUTORS:
+            taken = ", ".join(sorted(EXECUTORS))
             raise ConfigurationError(f"Scheduler: an executor's name is a text other than {taken}, not {name!r}")
         if not has_all_of(Executor, executor):
             raise ConfigurationError(

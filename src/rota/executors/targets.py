@@ -15,16 +15,15 @@ from typing import cast
 from rota.errors import ConfigurationError
 
 
-def refuse_unless_importable(func: object) -> str:
-    """`module:qualname` of a function that another process can import. `ConfigurationError` for one that it cannot:
-    lambdas, functions within functions, partials, bound methods, callable objects, functions typed at a prompt."""
+def refuse_unless_importable(func: object) -> None:
+    """`ConfigurationError` for a function that another process cannot import: lambdas, functions within functions,
+    partials, bound methods, callable objects, functions typed at a prompt."""
     why = _why_not_importable(func)
     if why is not None:
         raise ConfigurationError(
             f"a process job is found by its module and name, and {why}; write a function at the top of a module"
             f" (what it needs goes in with args=[…] or is made inside it)"
         )
-    return target_of(func)
 
 
 def target_of(func: object) -> str:

@@ -16,6 +16,7 @@ from rota.core.calling import shape_of
 from rota.core.outcome import ErrorText, Outcome
 from rota.drivers.calls import AttemptCall
 from rota.errors import RunCancelled, StateError
+from rota.executors.choose import EXECUTORS
 from rota.executors.ending import end, hand_back
 from rota.executors.remote_error import RemoteError
 from rota.testing.loop import LazyLoop
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from rota.ports import Call, Executor
     from rota.testing.clock import FakeClock
 
-BUILT_IN: Final = ("inline", "thread", "asyncio", "process")
 CAPACITY: Final = 1_000_000
 MOST_REPEATS: Final = 10_000
 """Attempts, first ones apart, at one instant after which something goes round in circles."""
@@ -35,7 +35,7 @@ MOST_REPEATS_OF_A_RUN: Final = 1_000
 
 def inline_executors(clock: FakeClock) -> dict[str, Executor]:
     """One executor for each of the built-in names, on one loop."""
-    return fake_executors(LazyLoop(clock), Script(), BUILT_IN)
+    return fake_executors(LazyLoop(clock), Script(), EXECUTORS)
 
 
 def fake_executors(

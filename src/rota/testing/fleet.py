@@ -24,6 +24,7 @@ from rota.drivers.identity import seeded_ids
 from rota.drivers.node import Node, NodeParts, ShutdownReport
 from rota.drivers.telling import Listener
 from rota.errors import ConfigurationError, StateError
+from rota.executors.choose import EXECUTORS
 from rota.ports import NodeRow
 from rota.testing.executors import Script, fake_executors
 from rota.testing.faults import FaultyStore
@@ -283,7 +284,7 @@ class Fleet:
         name = f"node-{index}" if not life else f"node-{index}.{life + 1}"
         settings = host.configuration.settings(leased=leased)._replace(retention=None)
         wire, loop = FaultyStore(store, error=_killed), LazyLoop(clock)
-        names = ("inline", "thread", "asyncio", "process", *host.configuration.executors)
+        names = (*EXECUTORS, *host.configuration.executors)
         executors = fake_executors(loop, self._staging.script, names, settings.max_workers)
         new_id, new_token = seeded_ids(f"{self._staging.seed}:{name}")
         row = NodeRow(name, "simulation", index, clock.now(), clock.now())
