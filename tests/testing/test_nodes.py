@@ -259,3 +259,30 @@ def test_a_node_may_be_named_as_in_the_records(scheduler: Scheduler) -> None:
         sim.restart(run.node)
         with pytest.raises(ConfigurationError, match=r"no node 'node-7'; .* named as in the records: node-0"):
             sim.kill("node-7")
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+@pytest.mark.parametrize("catch_up", ["skip", "latest", "all"])
+def test_each_tick_of_a_short_absence_has_its_turn(catch_up, overlap):
+    scheduler = Scheduler()
+    scheduler.add(lambda: None, Interval(timedelta(seconds=5)), id="job", catch_up=catch_up, overlap=overlap)
+    with simulate(scheduler, start="2026-05-01T00:00:00+00:00") as sim:
+        sim.takes("job", seconds=2)
+        sim.kill(0)
+        sim.advance(seconds=20.5)
+        sim.restart(0)
+        sim.advance(seconds=9)
+        runs = [(run.scheduled_for.second, run.status) for run in sim.runs("job")]
+        assert runs[:4] == [(second, "succeeded") for second in (5, 10, 15, 20)]
+
+
+def test_a_tick_whose_process_is_gone_does_not_wait_for_a_worker():
+    scheduler = Scheduler()
+    scheduler.add(lambda: None, Interval(timedelta(hours=1)), id="hourly")
+    with simulate(scheduler, start="2026-05-01T00:30:00+00:00") as sim:
+        sim.advance(minutes=29, seconds=50)
+        sim.kill(0)
+        sim.advance(minutes=5)
+        told = scheduler.explain("hourly", at="2026-05-01T01:00:00+00:00")
+        assert told.reason == "nobody_alive"
+        assert told.hint.startswith("Start one")

@@ -34,6 +34,8 @@ REASONS: Final = (
 )
 
 NOBODY_ALIVE: Final = "no scheduler that shares this store was alive then"
+NOBODY_NOW: Final = "no scheduler that shares this store is alive now"
+START_ONE: Final = "Start one; what then becomes of the tick is up to catch_up."
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +264,15 @@ def _not_disposed(facts: Facts, shown: str) -> Explanation:
     alive = _alive_then(facts)
     if not alive:
         evidence.append(NOBODY_ALIVE)
-        hint = "Start one; what then becomes of the tick is up to catch_up."
-        return _say(facts, "nobody_alive", f"It did not run at {shown}: nobody was there to run it.", evidence, hint)
+        return _say(
+            facts, "nobody_alive", f"It did not run at {shown}: nobody was there to run it.", evidence, START_ONE
+        )
     evidence.append(f"alive then: {', '.join(node.id for node in alive)}")
     if facts.at <= state.watermark:
         return _say(facts, "pruned", f"What became of {shown} is not in the records.", evidence, "")
+    if not any(node.last_seen >= facts.now for node in facts.nodes):
+        verdict = f"It did not run at {shown}: who was there then is gone, and did not come to it."
+        return _say(facts, "nobody_alive", verdict, [*evidence, NOBODY_NOW], START_ONE)
     return _say(
         facts, "waiting", f"{shown} is due and not claimed yet: it waits for a worker or its turn.", evidence, ""
     )

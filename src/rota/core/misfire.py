@@ -76,7 +76,7 @@ def plan(
     follows: bool = False,
 ) -> Plan:
     """The plan for the due ticks from `first` on; `first` itself is due. `seen_at`: when it was first seen due.
-    `follows`: an earlier tick that was first seen at the same instant has begun."""
+    `follows`: a tick of the same absence has begun, which was first seen at the same instant and is `behind`."""
     if not options.jitter and not paused:
         following = trigger.next_tick(first)
         if (following is None or following > now) and seen_at - first <= LATE and options.max_lateness is None:
@@ -107,9 +107,14 @@ def _in_order(options: JobOptions, due: int, seen_at: int, *, follows: bool) -> 
     """Under `catch_up="all"` the ticks of an absence are all run, those of its last half minute as well. Otherwise a
     tick is not skipped for one that came due in the same absence: on time, it might not have met it. Where the newest
     is to replace what is at work, it does."""
-    if seen_at - due <= BEHIND:
-        return False
-    return options.catch_up == "all" or (follows and options.overlap != "replace")
+    if options.catch_up == "all":
+        return follows or behind(due, seen_at)
+    return follows and options.overlap != "replace"
+
+
+def behind(due: int, seen_at: int) -> bool:
+    """Whether nobody was there when a tick came due, however short the absence."""
+    return seen_at - due > BEHIND
 
 
 def _give_up(ticks: list[int], following: int | None, options: JobOptions, due: Callable[[int], int], now: int) -> Plan:

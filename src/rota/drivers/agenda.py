@@ -36,9 +36,8 @@ LONGEST_PAUSE = 60_000_000
 class JobEntry:
     """A job on this node: its state in the store as last heard, and its next tick.
 
-    `seen_at`: when the tick was first seen due, `None` while it lies ahead. `follows`: an earlier one that was first
-    seen at the same instant has begun. `retired`: no longer declared here.
-    `is_outvoted`: another node declared another trigger.
+    `seen_at`: when the tick was first seen due, `None` while it lies ahead. `follows`: as `misfire.plan` has it.
+    `retired`: no longer declared here. `is_outvoted`: another node declared another trigger.
     """
 
     __slots__ = ("due", "follows", "is_outvoted", "job", "retired", "seen_at", "state", "tick")
@@ -272,7 +271,10 @@ class Agenda:
         entry = claiming.entry
         self._note(entry, answer.state)
         if answer.verdict == "claimed":
-            self._go_on(entry, claiming.plan.following, has_begun=claiming.claim.start is not None)
+            has_begun = claiming.claim.start is not None
+            seen_at = entry.seen_at
+            follows = has_begun and seen_at is not None and misfire.behind(claiming.plan.due, seen_at)
+            self._go_on(entry, claiming.plan.following, follows=follows)
         elif answer.verdict == "taken":
             self._go_on(entry, None)
         elif answer.verdict == "too_early":
@@ -280,10 +282,10 @@ class Agenda:
         else:
             self._engine.hold_back(entry)
 
-    def _go_on(self, entry: JobEntry, tick: int | None, *, has_begun: bool = False) -> None:
+    def _go_on(self, entry: JobEntry, tick: int | None, *, follows: bool = False) -> None:
         """Wait for `tick` as `arm` does; if it is due already, it keeps the instant at which the one before was first
-        seen, and follows it if that has begun."""
-        seen_at, follows = entry.seen_at, entry.follows or has_begun
+        seen, and `follows` that or an earlier one."""
+        seen_at, follows = entry.seen_at, entry.follows or follows
         self.arm(entry, tick)
         if entry.tick is not None and entry.due <= self._engine.time:
             entry.seen_at, entry.follows = seen_at, follows
@@ -326,8 +328,14 @@ class Agenda:
             entry.state = entry.state.replaced(live=tuple(live))
 
     def wake_waiting(self) -> None:
-        """Look again at ticks that wait for a run which another node may have ended."""
-        self.refresh(list(self._waiting))
+        """Look again at ticks that wait for a run which another node may have ended. They go on waiting as they did: to
+        be seen anew would make them skip what they came due with."""
+        before = [(entry, entry.tick, entry.seen_at, entry.follows) for entry in self._waiting]
+        self.refresh([entry for entry, *_ in before])
+        for entry, tick, seen_at, follows in before:
+            if entry.tick is not None and entry.tick == tick and entry.seen_at is None and not entry.retired:
+                entry.seen_at, entry.follows = seen_at, follows
+                self._engine.ready(entry.job.executor, entry)
 
     def _adopt(self, job: Job, state: JobState) -> None:
         claim_id = job.claim_id
