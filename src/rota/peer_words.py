@@ -26,6 +26,13 @@ JOB_WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("countdown", "delay"), "write scheduler.enqueue(job, delay=…)"),
     **dict.fromkeys(("eta", "at"), "write scheduler.enqueue(job, at=…), or Once(…) as the trigger"),
     **dict.fromkeys(("every", "run_every"), "write @scheduler.interval(minutes=…)"),
+    **dict.fromkeys(("on_failure", "on_success", "on_error"), 'write scheduler.listen(hook, "run_ended")'),
+    "months": "a step belongs to a trigger: write Calendar(months=…), or @scheduler.calendar(months=…)",
+    "years": "a step belongs to a trigger: write Calendar(years=…), or @scheduler.calendar(years=…)",
+    "enabled": "leave the declaration out, or write scheduler.pause(job)",
+    "description": "the docstring of the function describes it; tags=[…] are kept with the job",
+    "acks_late": 'write on_crash="rerun"',
+    "bind": "a parameter named run is given the run",
     "run_date": "write @scheduler.once(…), or scheduler.enqueue(job, at=…)",
     "coalesce": 'write catch_up="latest" (one run for all that were missed), or "all"',
     "name": "write id",
@@ -45,6 +52,7 @@ SCHEDULER_WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("jobstores", "jobstore", "broker", "broker_url", "backend", "url"), "write store"),
     **dict.fromkeys(("namespace", "app_name", "scheduler_id"), "write name"),
     **dict.fromkeys(("threads", "max_threads", "workers", "concurrency"), "write max_workers"),
+    **dict.fromkeys(("max_instances", "coalesce", "misfire_grace_time"), "write defaults={…}, with options of jobs"),
     "timezone": "write tz",
     "job_defaults": "write defaults",
 }
@@ -77,6 +85,24 @@ METHOD_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "enqueue": {"countdown": "write delay", "eta": "write at"},
 }
 """What to write instead of an unknown argument of these methods of `Scheduler`."""
+
+SCHEDULER_METHODS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("add_job", "register", "schedule"), "scheduler.add(func, trigger)"),
+    **dict.fromkeys(("scheduled_job", "crontab"), '@scheduler.cron("0 2 * * *"), @scheduler.interval(minutes=5)'),
+    **dict.fromkeys(("every", "periodic_task"), "@scheduler.interval(minutes=5)"),
+    **dict.fromkeys(("task", "shared_task"), "@scheduler.job()"),
+    **dict.fromkeys(("get_jobs", "get_job", "print_jobs"), "scheduler.jobs"),
+    **dict.fromkeys(("remove_job", "cancel_job", "unschedule"), "scheduler.remove(job)"),
+    **dict.fromkeys(("modify_job", "reschedule_job"), "scheduler.update(job, …), scheduler.reschedule(job, trigger)"),
+    **dict.fromkeys(("pause_job", "resume_job"), "scheduler.pause(job), scheduler.resume(job)"),
+    **dict.fromkeys(("delay", "apply_async", "send_task", "insert"), "scheduler.enqueue(job, …)"),
+    **dict.fromkeys(("run_pending", "run_all"), "scheduler.run_due()"),
+    **dict.fromkeys(("run_job", "trigger"), "scheduler.run_now(job)"),
+    "add_listener": "scheduler.listen(hook, …)",
+    "stop": "scheduler.shutdown()",
+    "history": "scheduler.runs(job)",
+}
+"""What to write instead of methods that other schedulers have and `Scheduler` has not."""
 
 TRIGGER_WORDS: Final[Mapping[str, str]] = {
     "interval": "Interval(minutes=5)",

@@ -25,7 +25,7 @@ from rota.core.registration import (
 )
 from rota.drivers.configuration import Configuration, leaving_time, notes_given, refuse_coroutine_hook
 from rota.errors import ConfigurationError, StateError
-from rota.peer_words import METHOD_WORDS, SCHEDULER_WORDS
+from rota.peer_words import METHOD_WORDS, SCHEDULER_METHODS, SCHEDULER_WORDS
 from rota.spelling import corrects_methods, corrects_names, refuse_unknown
 from rota.triggers.base import Trigger, from_micros, to_micros
 from rota.triggers.zones import instant_of
@@ -395,6 +395,13 @@ class Scheduler(Declaring):
         from rota.idempotency import idempotent
 
         return idempotent(lambda: self._runtime, key, ttl=ttl, on_death=on_death)
+
+    if not TYPE_CHECKING:  # for a type checker every name would be one
+
+        def __getattr__(self, name: str) -> object:
+            message = f"'Scheduler' object has no attribute {name!r}"
+            instead = SCHEDULER_METHODS.get(name)
+            raise AttributeError(f"{message}; write {instead}" if instead else message, name=name, obj=self)
 
     @property
     def aio(self) -> AwaitableScheduler:

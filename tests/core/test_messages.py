@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from inspect import iscoroutinefunction, signature
@@ -18,7 +19,7 @@ from rota import ConfigurationError, GiveUp, Jobs, Retry, RetryAfter, Scheduler,
 from rota.core.job import place_of
 from rota.core.options import OPTION_NAMES
 from rota.executors.inline import InlineExecutor
-from rota.peer_words import CRON_WORDS, JOB_WORDS, METHOD_WORDS, RETRY_WORDS, SCHEDULER_WORDS
+from rota.peer_words import CRON_WORDS, JOB_WORDS, METHOD_WORDS, RETRY_WORDS, SCHEDULER_METHODS, SCHEDULER_WORDS
 from rota.testing import FakeClock, simulate
 from rota.triggers import Calendar, Cron, Excluding, Interval, Once, RRule, Within
 
@@ -453,3 +454,21 @@ def test_the_longest_span_can_be_lived_with(tmp_path: Path) -> None:
     assert scheduler.get_run(run_id).status == "succeeded"
     assert scheduler.explain(work).reason == "ran"
     scheduler.shutdown(0)
+
+
+@pytest.mark.parametrize("key", ["local", "localtime", "UTC+2", "GMT-5"])
+def test_what_is_another_zone_on_each_machine_or_none_is_no_zone_and_is_not_proposed(key: str) -> None:
+    assert said(lambda: Scheduler(tz=key)) == (
+        f"unknown time zone {key!r}; write the name of a place, such as 'America/New_York'"
+    )
+
+
+def test_a_method_of_another_scheduler_is_answered_with_the_one_here() -> None:
+    scheduler: Any = Scheduler()
+    with pytest.raises(AttributeError, match=r"'add_job'; write scheduler.add\(func, trigger\)"):
+        scheduler.add_job(work)
+    with pytest.raises(AttributeError, match=r"no attribute 'shut_down'$"):
+        scheduler.shut_down()
+    assert not hasattr(scheduler, "get_jobs")
+    written = [word for text in SCHEDULER_METHODS.values() for word in re.findall(r"scheduler\.(\w+)", text)]
+    assert all(hasattr(scheduler, word) for word in written)

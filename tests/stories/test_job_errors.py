@@ -6,7 +6,7 @@ import threading
 import pytest
 from tests.waiting import LONGER, until
 
-from rota import Scheduler
+from rota import GiveUp, RetryAfter, Scheduler, Snooze
 
 
 class Unspeakable(Exception):
@@ -161,4 +161,20 @@ def test_a_coroutine_whose_own_task_was_cancelled_has_failed(executor):
     scheduler.run_due()
     run = scheduler.get_run(run_id)
     assert (run.status, run.attempts[0].error_type) == ("failed", "asyncio.exceptions.CancelledError")
+    scheduler.shutdown()
+
+
+@pytest.mark.parametrize("answer", [Snooze(5), RetryAfter(5), GiveUp("why")])
+def test_an_answer_that_is_returned_is_told_to_be_raised(answer):
+    scheduler = Scheduler()
+
+    async def awaits():
+        return answer
+
+    for func in (lambda: answer, awaits):
+        run_id = scheduler.run_now(scheduler.add(func, id=func.__name__))
+        scheduler.run_due()
+        run = scheduler.get_run(run_id)
+        assert run.status == "failed"
+        assert f"write raise {type(answer).__name__}(…)" in run.error
     scheduler.shutdown()

@@ -149,3 +149,26 @@ def test_a_process_deaf_to_term_is_killed_before_a_shutdown_is_over_and_its_run_
     assert report.interrupted == (run_id,)
     run = scheduler.get_run(run_id)
     assert (run.status, run.attempts[-1].outcome) == ("queued", "interrupted")
+
+
+def asks():
+    from rota import StateError
+
+    try:
+        MEMORY.run_now("works")
+    except StateError as error:
+        return str(error)
+    return "asked"
+
+
+MEMORY = Scheduler("memory")
+MEMORY.add(works, id="works")
+
+
+def test_a_process_job_cannot_ask_a_scheduler_whose_runs_are_in_the_memory_of_another_process():
+    scheduler = Scheduler()
+    scheduler.add(asks, id="asks", executor="process")
+    run_id = scheduler.run_now("asks")
+    scheduler.run_due()
+    assert "give it a store that they share" in scheduler.get_run(run_id).result
+    scheduler.shutdown()

@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Final, Union, get_args, get_origin
 
 from rota.core.values import Value, value
-from rota.errors import ArgumentsError
+from rota.errors import Answer, ArgumentsError
 
 NOT_AWAITED: Final = "a plain function returned a coroutine, which nobody awaits: write `async def`"
 """What is the matter with a job that nobody could tell to be a coroutine function."""
@@ -58,6 +58,18 @@ def shape_of(func: Callable[..., object]) -> CallShape:
         return _known_shape(func)
     except TypeError:  # an unhashable callable object
         return _inspect(func)
+
+
+def as_result(value: object) -> object:
+    """What a job has returned, which may be any value. `TypeError` for what says that it was meant otherwise."""
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError(NOT_AWAITED)
+    if isinstance(value, Answer):
+        raise TypeError(
+            f"it returned {value!r}, which counts where it is raised: write raise {type(value).__name__}(…)"
+        )
+    return value
 
 
 def check_arguments(

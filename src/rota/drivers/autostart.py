@@ -155,8 +155,13 @@ def worker_count() -> int:
 # The table ------------------------------------------------------------------------------------------------------------
 
 
+def makes_process_jobs(environ: Mapping[str, str], pid: int) -> bool:
+    """Whether a process makes the calls of process jobs for another one."""
+    return environ.get("ROTA_CHILD") == str(pid)
+
+
 def _is_rota_child(facts: Facts) -> bool:
-    return facts.environ.get("ROTA_CHILD") == str(facts.process.pid)
+    return makes_process_jobs(facts.environ, facts.process.pid)
 
 
 def _is_multiprocessing_child(facts: Facts) -> bool:

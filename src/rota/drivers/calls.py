@@ -6,13 +6,12 @@ to the engine's thread, but for the cancel reason, which is one assignment.
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Final, cast
 
-from rota.core.calling import NOT_AWAITED
+from rota.core.calling import as_result
 from rota.core.context import AsyncRun, Run, current
 from rota.core.job import Job
 from rota.core.json_values import from_text
@@ -109,7 +108,7 @@ class AttemptCall:
             args, kwargs = self._arguments()
             value = self.job.func(*args, **kwargs)
             leave_forked(pid)
-            return RETURNED_NONE if value is None else _returned(value)
+            return RETURNED_NONE if value is None else Outcome(as_result(value))
         except BaseException as error:  # noqa: BLE001  # whatever a job raises, SystemExit included, ends its attempt only
             leave_forked(pid, error)
             self.is_ctrl_c = _may_be_ctrl_c(error)
@@ -130,7 +129,7 @@ class AttemptCall:
             args, kwargs = self._arguments()
             value = await self.job.func(*args, **kwargs)  # type: ignore[misc]  # its shape says it is async
             leave_forked(pid)
-            return RETURNED_NONE if value is None else Outcome(value)
+            return RETURNED_NONE if value is None else Outcome(as_result(value))
         except BaseException as error:  # noqa: BLE001  # a SystemExit that leaves a task tears down the host's loop
             leave_forked(pid, error)
             if _is_cancellation(error):
@@ -256,10 +255,3 @@ def _from_user_code(error: BaseException) -> BaseException:
     """The error with a traceback that starts in the job, not here."""
     trace = error.__traceback__
     return error if trace is None or trace.tb_next is None else error.with_traceback(trace.tb_next)
-
-
-def _returned(value: object) -> Outcome:
-    if inspect.iscoroutine(value):
-        value.close()
-        return Outcome(None, TypeError(NOT_AWAITED))
-    return Outcome(value)

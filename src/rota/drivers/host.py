@@ -20,7 +20,7 @@ from rota.core.effects import JobState
 from rota.core.job import Job
 from rota.core.run import RunRow
 from rota.drivers import neighbours
-from rota.drivers.autostart import Decision, decide_here, worker_count
+from rota.drivers.autostart import Decision, decide_here, makes_process_jobs, worker_count
 from rota.drivers.blocking import wait_for_the_end
 from rota.drivers.configuration import Configuration
 from rota.drivers.driven import Attending, ForeseeingStore
@@ -327,7 +327,7 @@ class Host:
         if runtime is None:
             return False
         runtime.renewal.after_fork_in_child()
-        if not isinstance(runtime.store, LockedStore) or runtime.store.rows_are_shared:
+        if not isinstance(runtime.store, LockedStore) or _has_shared_rows(runtime):
             return runtime.store.shared
         if is_store(self._configuration.store) or isinstance(runtime.locks, MemoryLocks):
             return False
@@ -336,6 +336,12 @@ class Host:
 
     def _made(self) -> Runtime:
         runtime = make_runtime(self._configuration, self.shown_id)
+        if not _has_shared_rows(runtime) and makes_process_jobs(os.environ, os.getpid()):
+            raise StateError(
+                f"scheduler {self._configuration.name!r} keeps its runs in the memory of the process that started it,"
+                " and this process makes the calls of its process jobs: give it a store that they share, such as"
+                " store='sqlite:///rota.db'"
+            )
         on_fork_in_child(self)
         self._listen_to_hooks()
         return runtime
@@ -447,3 +453,9 @@ class Host:
             self.armed = decision.why
             name = self._configuration.name
             warn_visibly("scheduler.armed", f"scheduler {name!r} does not run jobs in this process: {decision.why}")
+
+
+def _has_shared_rows(runtime: Runtime) -> bool:
+    """Whether other processes see the runs; with locks of their own their ticks may be shared and the rows not."""
+    store = runtime.store
+    return store.rows_are_shared if isinstance(store, LockedStore) else store.shared

@@ -18,7 +18,6 @@ Messages are JSON objects. To the child: `call` (`facts`), `cancel` (`reason`), 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import itertools
 import json
 import os
@@ -31,7 +30,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
-from rota.core.calling import NOT_AWAITED, shape_of
+from rota.core.calling import as_result, shape_of
 from rota.core.context import AsyncRun, Run, current
 from rota.core.json_values import result_text
 from rota.core.run import JSON, RunRow
@@ -187,7 +186,7 @@ class Child:
         with self._surroundings(run):
             self._is_at_work = True
             try:
-                return _run_coroutine(func, args, kwargs) if shape.is_async else _returned(func(*args, **kwargs))
+                return as_result(_run_coroutine(func, args, kwargs) if shape.is_async else func(*args, **kwargs))
             finally:
                 self._is_at_work = False
 
@@ -232,10 +231,3 @@ def _run_coroutine(func: Callable[..., object], args: object, kwargs: object) ->
 
     positional, named = cast("tuple[object, ...]", args), cast("dict[str, object]", kwargs)
     return asyncio.run(cast("Coroutine[object, object, object]", func(*positional, **named)))
-
-
-def _returned(value: object) -> object:
-    if inspect.iscoroutine(value):
-        value.close()
-        raise TypeError(NOT_AWAITED)
-    return value

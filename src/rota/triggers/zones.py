@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from rota.errors import ConfigurationError, UnknownTimeZoneError
 
 UTC_KEY = "UTC"
+
+OF_A_MACHINE: Final = frozenset({"localtime", "posixrules"})
+"""Files beside the zones that are another zone on each machine, and no name of one."""
 
 
 def zone_key(tz: str | ZoneInfo | None) -> str | None:
@@ -47,6 +51,8 @@ def zone_hint(given: object) -> str:
 
 def zone(key: str) -> ZoneInfo:
     """The ``ZoneInfo`` of this key."""
+    if key in OF_A_MACHINE:
+        raise UnknownTimeZoneError(key, None)
     try:
         # Resolving touches the file system for paths such as "..": an unusable key shows as any of these.
         return ZoneInfo(key)
@@ -83,7 +89,9 @@ def _nearest(key: str) -> str | None:
     from difflib import get_close_matches
     from zoneinfo import available_timezones
 
-    by_folded = {name.casefold(): name for name in sorted(available_timezones())}
+    by_folded = {name.casefold(): name for name in sorted(available_timezones() - OF_A_MACHINE)}
+    if key[:3].upper() in ("UTC", "GMT") and len(key) > 3:
+        return None  # an offset, which is no place
     # A name may be given without its area, and in any case.
     for folded, name in by_folded.items():
         if folded.rpartition("/")[2] == key.casefold().replace(" ", "_"):
