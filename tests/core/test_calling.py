@@ -70,6 +70,8 @@ def test_a_parameter_named_run_takes_the_run():
         "Optional[Run]",
         "typing.Optional[rota.Run]",
         "Union[None, AsyncRun]",
+        "Run | Fake",
+        "list[int] | Run | dict[str, list[int]]",
     ],
 )
 def test_a_parameter_annotated_run_takes_the_run(annotation):

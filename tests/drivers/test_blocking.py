@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 from tests.hand_clock import HandClock
@@ -87,3 +88,6 @@ def test_what_the_shutdown_raises_is_raised_when_it_is_over():
 
     with Waiting() as signals, pytest.raises(ZeroDivisionError):
         wait_for_the_end(signals, fail, lambda: None)
+
+    with Waiting() as signals, pytest.raises(ZeroDivisionError):
+        wait_for_the_end(signals, lambda: (signals.end(), time.sleep(0.05), fail()), lambda: None)

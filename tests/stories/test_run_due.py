@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.hand_clock import HandClock
+from tests.waiting import LONGER
 
 from rota import Scheduler
-from rota.stores import MemoryStore
 from rota.triggers import Interval
 
 MINUTE = Interval(timedelta(minutes=1))
@@ -98,26 +100,59 @@ def test_what_waits_behind_a_long_call_has_not_begun(scheduler, clock):
     assert seen == [1] * 5
 
 
-def test_brief_calls_are_begun_and_recorded_in_batches(clock):
-    class Counting(MemoryStore):
-        claims = swaps = 0
+@pytest.mark.parametrize("catch_up", ["skip", "latest", "all"])
+def test_what_comes_due_meanwhile_is_for_the_next_call_whatever_catch_up_says(scheduler, clock, catch_up):
+    begun = []
 
-        def claim(self, claims):
-            self.claims += 1
-            return super().claim(claims)
+    def job():
+        begun.append(1)
+        assert len(begun) < 20, "run_due() does not return"
+        clock.seconds += 70
 
-        def swap(self, swaps):
-            self.swaps += 1
-            return super().swap(swaps)
-
-    store, ran = Counting(), []
-    scheduler = Scheduler("counting", clock=clock, store=store)
-    for number in range(100):
-        scheduler.add(lambda: ran.append(1), MINUTE, id=f"job-{number}")
+    scheduler.add(job, MINUTE, id="job", catch_up=catch_up)
     scheduler.run_due()
-    clock.seconds += 60
+    clock.seconds += 90
+    assert scheduler.run_due() == 0
+    assert len(begun) == (2 if catch_up == "all" else 1)
+
+
+def test_a_coroutine_is_timed_out_while_plain_functions_are_called():
+    scheduler = Scheduler()
+    ended = threading.Event()
+
+    async def waits():
+        try:
+            await asyncio.sleep(LONGER)
+        finally:
+            ended.set()
+
+    def plain():
+        seen.append(ended.wait(0.01))
+
+    seen = []
+    scheduler.add(waits, id="waits", timeout=0.05)
+    scheduler.add(plain, id="plain")
+    scheduler.enqueue("waits")
+    for _ in range(600):
+        scheduler.enqueue("plain")
     scheduler.run_due()
-    assert len(ran) == 100
-    assert store.claims < 12
-    assert store.swaps < 12
+    assert scheduler.runs("waits")[0].status == "timed_out"
+    assert seen.index(True) < 500
     scheduler.shutdown()
+
+
+def test_a_run_may_be_cancelled_until_it_is_its_turn(scheduler):
+    ran = []
+    ids = {}
+
+    def job(run):
+        ran.append(run.job_id)
+        if run.job_id == "job-1":
+            scheduler.cancel(ids["job-3"])
+
+    for number in range(5):
+        scheduler.add(job, id=f"job-{number}")
+    for number in range(5):
+        ids[f"job-{number}"] = scheduler.enqueue(f"job-{number}")
+    scheduler.run_due()
+    assert ran == ["job-0", "job-1", "job-2", "job-4"]

@@ -21,8 +21,8 @@ NOT_AWAITED: Final = "a plain function returned a coroutine, which nobody awaits
 _HOW_TO_GIVE_THEM: Final = "pass them with args=[…] and kwargs={…}"
 
 _RUN_CLASSES: Final = frozenset({"Run", "AsyncRun"})
-_OF_A_UNION: Final = frozenset({"Optional", "Union", "None"})
-_NAMES: Final = re.compile(r"[\w.]+")
+_UNION: Final = re.compile(r"\s*(?:\w+\.)*(?:Optional|Union)\[(.*)\]\s*", re.DOTALL)
+_ARGUMENTS: Final = re.compile(r"\[[^\[\]]*\]")
 
 
 @value
@@ -124,11 +124,19 @@ def _takes_run(parameter: inspect.Parameter) -> bool:
 def _names_run(annotation: object) -> bool:
     """Whether an annotation is `Run` or `AsyncRun`, alone or in a union, as an object or as text."""
     if isinstance(annotation, str):
-        names = {name.rpartition(".")[2] for name in _NAMES.findall(annotation)}
-        return bool(names & _RUN_CLASSES) and names <= _RUN_CLASSES | _OF_A_UNION
+        return any(name.strip().rpartition(".")[2] in _RUN_CLASSES for name in _members(annotation))
     if isinstance(annotation, type):
         return annotation.__module__ == "rota.core.context" and annotation.__name__ in _RUN_CLASSES
     return get_origin(annotation) in (Union, UnionType) and any(map(_names_run, get_args(annotation)))
+
+
+def _members(annotation: str) -> list[str]:
+    """What stands in a union that is written as text; the annotation itself where it is none."""
+    union = _UNION.fullmatch(annotation)
+    text = annotation if union is None else union[1]
+    while _ARGUMENTS.search(text):
+        text = _ARGUMENTS.sub("<>", text)
+    return re.split(r"[|,]", text)
 
 
 def is_coroutine_function(func: object) -> bool:

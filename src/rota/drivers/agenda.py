@@ -285,11 +285,15 @@ class Agenda:
     def _go_on(self, entry: JobEntry, tick: int | None, *, follows: bool = False) -> None:
         """Wait for `tick` as `arm` does; if it is due already, it keeps the instant at which the one before was first
         seen, and `follows` that or an earlier one."""
-        seen_at, follows = entry.seen_at, entry.follows or follows
+        engine, seen_at, follows = self._engine, entry.seen_at, entry.follows or follows
         self.arm(entry, tick)
-        if entry.tick is not None and entry.due <= self._engine.time:
+        if entry.tick is None or seen_at is None or entry.due > min(engine.time, engine.ready_until):
+            return
+        if entry.due <= seen_at:
             entry.seen_at, entry.follows = seen_at, follows
-            self._engine.ready(entry.job.executor, entry)
+        else:  # it came due on time, while the one before waited or was at work
+            entry.seen_at = entry.due
+        engine.ready(entry.job.executor, entry)
 
     def note_state(self, state: JobState | None) -> None:
         """The store said how a job stands; a tick that waited for one of its runs to end gets its turn."""

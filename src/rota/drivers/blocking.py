@@ -33,28 +33,36 @@ def wait_for_the_end(
             impatient_at = monotonic() + IMPATIENT_AFTER
         elif signals.was_ctrl_c and monotonic() >= impatient_at:
             hurry()
-    if leaving is not None and leaving.error is not None:
-        raise leaving.error
+    if leaving is not None:
+        leaving.end()
 
 
 class _Leaving:
-    """A shutdown in a thread of its own; `error` is what it raised."""
+    """A shutdown in a thread of its own."""
 
     def __init__(self, shut_down: Callable[[], object], signals: StopSignals) -> None:
         self._shut_down = shut_down
         self._signals = signals
-        self.error: BaseException | None = None
+        self._thread = Thread(target=self._leave, name="rota-shutdown", daemon=True)
+        self._error: BaseException | None = None
 
     def begin(self) -> None:
         """Begin; in this thread where there are no more."""
         try:
-            Thread(target=self._leave, name="rota-shutdown", daemon=True).start()
+            self._thread.start()
         except RuntimeError:
             self._leave()
+
+    def end(self) -> None:
+        """Raise what it raised: its last words may come after those that all is over."""
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
 
     def _leave(self) -> None:
         try:
             self._shut_down()
         except BaseException as error:  # noqa: BLE001  # raised again where `run()` was called
-            self.error = error
+            self._error = error
             self._signals.end()

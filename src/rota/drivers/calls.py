@@ -182,11 +182,13 @@ class AttemptCall:
     def done(self, outcome: Outcome) -> None:
         """Report how it ended; the first report counts. Wakes the engine, which may be late, so that the time is noted
         here."""
-        if self.__dict__.setdefault("outcome", outcome) is not outcome:  # one step, whichever threads report
+        own = object()
+        if self.__dict__.setdefault("_reported", own) is not own:  # one step, whichever threads report
             return
         if self.times_out_at is not None:
             self.is_late = self.services.monotonic() >= self.times_out_at
         self.ended_at = self.services.now()
+        self.outcome = outcome
         self._post(self)
 
     def _begin(self) -> None:

@@ -43,6 +43,9 @@ SMALL_ROUND = 32
 """The same for a store in this process: there a larger batch saves no round trip, and what many claims hold at once is
 walked by the garbage collector again and again."""
 
+FOR_EVER = 2**62
+"""An instant after all others."""
+
 CLOCK_STEP = 1_000_000
 """Microseconds by which wall and boot clock may part between two turns before it counts as a step."""
 
@@ -91,6 +94,7 @@ class Engine:
         self.last_turn = clock.monotonic()
         self.turned = False
         self.backfill_began = False  # since ticks were last looked at
+        self.ready_until = FOR_EVER  # what comes due later is for another turn
         self._parted = self.time - int(clock.boottime() * 1_000_000)  # how far wall and boot clock lie apart
         self._opening: Callable[[], None] | None = None
         self._refusal = ""
@@ -267,6 +271,7 @@ class Engine:
             if not self.mailbox.messages and not any(self.backlogs.values()):
                 break  # what was performed has brought nothing new
             self._look_at_clocks()
+            self._take_deadlines()  # calls may have been made in this very thread, and have taken long
             if self.backfill_began:
                 self._let_ticks_in()
 
@@ -282,6 +287,9 @@ class Engine:
         """Take off the timelines what is due."""
         for due, item in self.timeline.pop_due(self.time):
             self._come_due(due, item)
+        self._take_deadlines()
+
+    def _take_deadlines(self) -> None:
         if self.deadlines:
             for due, item in self.deadlines.pop_due(self.services.monotonic()):
                 self._come_due(due, item)

@@ -14,7 +14,7 @@ from rota.drivers.child_logs import AROUND
 from rota.drivers.settings import Settings
 from rota.executors.inline import InlineExecutor
 from rota.executors.thread import ThreadExecutor
-from rota.ports import Clock, Executor
+from rota.ports import Executor
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,19 +35,18 @@ class ExecutorSet(dict[str, Executor]):
 
 
 def thread_executors(
-    settings: Settings, clock: Clock, loop: asyncio.AbstractEventLoop | None, given: Mapping[str, Executor]
+    settings: Settings, loop: asyncio.AbstractEventLoop | None, given: Mapping[str, Executor]
 ) -> ExecutorSet:
     """How jobs are called in production: threads, the host's loop or Rota's own, processes; and what the host gives."""
-    return ExecutorSet(_makers(settings, clock, loop), given)
+    return ExecutorSet(_makers(settings, loop), given)
 
 
-def manual_executors(settings: Settings, clock: Clock, given: Mapping[str, Executor]) -> ExecutorSet:
+def manual_executors(settings: Settings, given: Mapping[str, Executor]) -> ExecutorSet:
     """How jobs are called by `run_due()`: plain functions in the caller's own thread."""
-    makers = _makers(settings, clock, None)
-    return ExecutorSet(makers | {"thread": makers["inline"]}, given)
+    return ExecutorSet(_makers(settings, None) | {"thread": InlineExecutor}, given)
 
 
-def _makers(settings: Settings, clock: Clock, loop: asyncio.AbstractEventLoop | None) -> dict[str, Maker]:
+def _makers(settings: Settings, loop: asyncio.AbstractEventLoop | None) -> dict[str, Maker]:
     def on_loop() -> Executor:
         from rota.executors.aio import AsyncioExecutor  # see the law
 
@@ -62,5 +61,5 @@ def _makers(settings: Settings, clock: Clock, loop: asyncio.AbstractEventLoop | 
         "thread": lambda: ThreadExecutor(settings.max_workers, f"rota-{settings.name}"),
         "asyncio": on_loop,
         "process": in_processes,
-        "inline": lambda: InlineExecutor(clock.monotonic),
+        "inline": InlineExecutor,
     }

@@ -368,10 +368,7 @@ class Host:
             clock.attach(Attending(node, clock), background=True)
             return
         is_manual = mode == "manual"
-        if is_manual:
-            executors = manual_executors(settings, clock, given)
-        else:
-            executors = thread_executors(settings, clock, loop, given)
+        executors = manual_executors(settings, given) if is_manual else thread_executors(settings, loop, given)
         node = self._node(runtime, executors, inline=False, waits=not is_manual)
         self._open_node(node, mode, node.open if is_manual else node.start_thread)
         self._shut_down_at_exit()

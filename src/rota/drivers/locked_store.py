@@ -93,6 +93,7 @@ class LockedStore:
             states = self._store.sync_jobs(jobs)
             self._settle([state.job_id for state in states])
             self._ticks.declare([(seen, state) for seen, state in zip(jobs, states, strict=True) if seen.signature])
+            self._record_given_up()
             return [self._view(state) for state in states]
 
     def job_states(self, job_ids: Sequence[str]) -> Sequence[JobState | None]:
@@ -193,6 +194,10 @@ class LockedStore:
                 one.verdict, one.now = refusal.verdict, refusal.now
                 if self._turns is not None:
                     self._turns.put_down(one.claim)
+        self._record_given_up()
+
+    def _record_given_up(self) -> None:
+        """Ticks that were won here, and nobody will run."""
         if self._ticks.given_up:
             now = self._store.now()
             self._store.add([_missed(row, now) for row in self._ticks.given_up])

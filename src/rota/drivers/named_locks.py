@@ -78,8 +78,8 @@ class NamedLock:
         self._full_name = _full_name(services.namespace, kind, name)
         self._ttl = _checked_ttl(ttl)
         self._patience = _checked_wait(wait)
-        self._process = os.getpid()
         self._entered = threading.Lock()
+        self._entered_by = os.getpid(), threading.get_ident()
         self._holding: _Holding | None = None
 
     def __enter__(self) -> Lease:
@@ -133,11 +133,17 @@ class NamedLock:
 
     def _enter_once(self) -> _Holding | None:
         """A new acquisition, or `None` while this very object is entered."""
-        if self._process != os.getpid():  # who was in it when this process was forked is not here
-            self._process, self._entered = os.getpid(), threading.Lock()
+        if self._is_left_behind():
+            self._entered = threading.Lock()
         if not self._entered.acquire(blocking=False):
             return None
+        self._entered_by = os.getpid(), threading.get_ident()
         return _Holding(self._services, self._full_name, self._ttl)
+
+    def _is_left_behind(self) -> bool:
+        """Whether who is in it is a thread of the process that this one was forked from."""
+        process, thread = self._entered_by
+        return process != os.getpid() and thread != threading.get_ident()
 
     def _now_held(self, holding: _Holding) -> Lease:
         self._holding = holding

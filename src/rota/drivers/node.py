@@ -22,7 +22,7 @@ from rota.core.run import RunRow
 from rota.drivers import neighbours
 from rota.drivers.calls import AttemptCall
 from rota.drivers.driven import ForeseeingStore, micros_until
-from rota.drivers.engine import Engine
+from rota.drivers.engine import FOR_EVER, Engine
 from rota.drivers.identity import token_maker
 from rota.drivers.leases import RunLeases
 from rota.drivers.renewal import Renewal
@@ -269,6 +269,8 @@ class Node:
         held = HeldCtrlC(self._begin_no_more)
         with self._turning, held:
             self._run_due_in = get_ident()
+            engine.read_clock()
+            engine.ready_until = engine.time
             try:
                 wait = engine.turn()
                 while not (engine.is_quiet() or self._cannot_begin() or held.came or self._is_leaving):
@@ -276,6 +278,7 @@ class Node:
                     wait = engine.turn()
             finally:
                 self._run_due_in = None
+                engine.ready_until = FOR_EVER
         if held.came or engine.attempts.keyboard_interrupt:
             engine.attempts.keyboard_interrupt = False
             engine.draining = self._is_leaving
@@ -330,8 +333,8 @@ class Node:
         engine, idle = self.engine, self._idle
         engine.post(lambda: self._begin_draining(idle))
         self._await(idle, engine.clock.monotonic() + patience)
-        window = deadline - engine.clock.monotonic()
-        for until in (deadline - LAST * window, deadline):
+        window = max(0.0, deadline - engine.clock.monotonic())
+        for until in (deadline - LAST * window, deadline) if window else (deadline,):
             if not idle.is_set():
                 engine.post(lambda: engine.attempts.force_all("shutdown"))
                 self._await(idle, until)

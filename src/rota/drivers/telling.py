@@ -211,24 +211,23 @@ class HookThread:
 
     def put(self, event: Event) -> None:
         """Have the hook called with the event, unless it is to end."""
-        waiting = self._queue.qsize()
-        if waiting >= MOST_UNTOLD:
-            self._drop(event)
-            return
-        if self._dropped and waiting < MOST_UNTOLD // 2:
-            logger().warning("hook.dropped", hook=repr(self._hook), count=self._dropped, detail="it is told again")
-            self._dropped = 0
         with self._lock:
-            if not self._is_over:
+            is_full = self._queue.qsize() >= MOST_UNTOLD
+            if is_full:
+                self._dropped += 1
+            elif not self._is_over:
                 self._queue.put(event)
                 self._thread = self._thread or self._started()
-
-    def _drop(self, event: Event) -> None:
-        """Told of at the first of a row; how many there were is told when there is room again."""
-        if not self._dropped:
+            is_first = is_full and self._dropped == 1
+        if is_first:
             detail = f"{MOST_UNTOLD} events wait for it"
             logger().warning("hook.dropped", kind=event.kind, hook=repr(self._hook), detail=detail)
-        self._dropped += 1
+
+    def _tell_dropped(self) -> None:
+        with self._lock:
+            count, self._dropped = self._dropped, 0
+        if count:
+            logger().warning("hook.dropped", hook=repr(self._hook), count=count, detail="these it has not been told")
 
     def end(self) -> Thread | None:
         """End once all that is queued has been told; the thread that is to be waited for."""
@@ -250,6 +249,9 @@ class HookThread:
     def _run(self) -> None:
         while (event := self._queue.get()) is not None:
             _call(self._hook, event)
+            if self._dropped and self._queue.empty():
+                self._tell_dropped()
+        self._tell_dropped()
 
 
 def _call(hook: Hook, event: Event) -> None:

@@ -59,7 +59,7 @@ class AsyncioExecutor:
         self._in_flight: dict[int, Call] = {}
         self._waiting: deque[Call] = deque()
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._stopped: set[int] = set()
+        self._stopped: dict[int, str] = {}
         self._pump_is_due = False
         self._suspended_before = 0
         self._left_in_round = 0
@@ -84,8 +84,8 @@ class AsyncioExecutor:
             self._wake()
 
     def stop(self, call: Call, reason: str) -> bool:
-        """Cancel the call's coroutine, once, so that its cleaning up is left alone. One that has not begun ends as
-        cancelled."""
+        """Cancel the call's coroutine, once for each reason, so that its cleaning up is left alone. One that has not
+        begun ends as cancelled."""
         loop = self._loop
         if loop is None:
             return False
@@ -194,7 +194,7 @@ class AsyncioExecutor:
             del tasks[key]
             if outcome.error is not None:
                 outcome = self._judged(outcome, key, task)
-            self._stopped.discard(key)
+            self._stopped.pop(key, None)
             in_flight.pop(key, None)
             end(call, outcome)
             if copy_context() != _CLEAN or task.cancelling() or isinstance(outcome.error, GeneratorExit):
@@ -216,10 +216,10 @@ class AsyncioExecutor:
 
     def _cancel(self, call: Call, reason: str) -> None:
         task = self._tasks.get(id(call))
-        if id(call) in self._stopped:
+        if self._stopped.get(id(call)) == reason:
             return
         if task is not None:
-            self._stopped.add(id(call))
+            self._stopped[id(call)] = reason
             task.cancel(reason)
         elif call in self._waiting:
             self._waiting.remove(call)
@@ -232,7 +232,7 @@ class AsyncioExecutor:
     async def _take_leave(self, is_over: threading.Event) -> None:
         tasks = list(self._tasks.items())
         for key, task in tasks:
-            self._stopped.add(key)
+            self._stopped[key] = "shutdown"
             task.cancel("shutdown")
         if tasks:
             await asyncio.wait([task for _, task in tasks])

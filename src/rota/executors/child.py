@@ -54,7 +54,7 @@ def main(pipe: Connection, parent: int, around: str | None = None) -> None:
     child = Child(pipe, parent, around)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, child.on_term)
-    os.register_at_fork(after_in_child=_obey_term)
+    os.register_at_fork(after_in_child=child.after_fork)
     threading.Thread(target=child.read, name="rota-child", daemon=True).start()
     child.send({"op": "ready"})
     child.serve()
@@ -129,6 +129,11 @@ class Child:
         except (EOFError, OSError):
             pass
         os._exit(1)
+
+    def after_fork(self) -> None:
+        """In what a job forks: a TERM ends it, unless the job says otherwise."""
+        if signal.getsignal(signal.SIGTERM) == self.on_term:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def on_term(self, number: int, frame: object) -> None:  # noqa: ARG002  # the signature of a signal handler
         """Stop the job, if it was the parent that asked for it."""
@@ -207,10 +212,6 @@ class Child:
             cast("int | None", facts["deadline"]),
             cast("str | None", facts.get("job_id")),
         )
-
-
-def _obey_term() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Alone(NamedTuple):

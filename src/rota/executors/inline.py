@@ -7,24 +7,15 @@ is left is handed back.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
-from rota.clock import SYSTEM
 from rota.core.outcome import Outcome
 from rota.executors.ending import end, hand_back
 
 if TYPE_CHECKING:
     from rota.ports import Call
-
-
-BRIEF: Final = 0.05
-"""Seconds: calls that took no longer, all together, may next time be twice as many."""
-
-MOST: Final = 64
-"""Calls taken up in one go, however brief they are: what is behind one that takes long all the same has begun for the
-store, and no other node can take it."""
 
 
 class CtrlC:
@@ -42,23 +33,12 @@ ctrl_c: Final = CtrlC()
 class InlineExecutor:
     """Calls at once. A call with a true attribute `is_async` is run to its end on a private loop."""
 
-    def __init__(self, monotonic: Callable[[], float] = SYSTEM.monotonic) -> None:
-        self._monotonic = monotonic
-        self._room = 1
-
     def capacity(self) -> int:
-        """One where calls take long, so that the next begins when it is its turn; more of those that are brief, so that
-        a store is not asked for each alone."""
-        return self._room
+        """One: the next begins when it is its turn, and may be cancelled, or taken by another node, until then."""
+        return 1
 
     def submit(self, calls: Sequence[Call]) -> None:
         """Make the calls, one after the other."""
-        began = self._monotonic()
-        self._make(calls)
-        took = self._monotonic() - began
-        self._room = min(2 * self._room, MOST) if took <= BRIEF else 1
-
-    def _make(self, calls: Sequence[Call]) -> None:
         for index, call in enumerate(calls):
             if ctrl_c.is_noted and is_main_thread():
                 hand_back(calls[index:], "Ctrl-C came first")

@@ -98,7 +98,7 @@ class FakeExecutor:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._at_work: dict[int, asyncio.TimerHandle] = {}
         self._abandoned: set[int] = set()
-        self._stopped: set[int] = set()
+        self._stopped: dict[int, str] = {}
         self._is_closed = False
 
     def capacity(self) -> int:
@@ -129,10 +129,10 @@ class FakeExecutor:
     def stop(self, call: Call, reason: str) -> bool:
         """Cancel a coroutine, end a process that takes its time. `False`: a plain function cannot be stopped."""
         task, timer = self._tasks.get(id(call)), self._at_work.get(id(call))
-        if id(call) in self._stopped:
+        if self._stopped.get(id(call)) == reason:
             return True
         if task is not None:
-            self._stopped.add(id(call))
+            self._stopped[id(call)] = reason
             task.cancel(reason)
             self._loop.get().turn()
             return True
@@ -180,7 +180,7 @@ class FakeExecutor:
             outcome = Outcome(error=error)
         del self._tasks[id(call)]
         was_stopped = id(call) in self._stopped
-        self._stopped.discard(id(call))
+        self._stopped.pop(id(call), None)
         end(call, _judged(outcome, was_stopped=was_stopped, cancellations=task.cancelling()))
 
 
