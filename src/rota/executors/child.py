@@ -36,7 +36,7 @@ from rota.core.json_values import result_text
 from rota.core.run import JSON, RunRow
 from rota.errors import StateError
 from rota.executors.child_services import ChildServices
-from rota.executors.forked import leave_forked
+from rota.executors.forked import TermInForks, leave_forked
 from rota.executors.remote_error import pack, unpack
 from rota.executors.targets import find_target
 
@@ -54,7 +54,7 @@ def main(pipe: Connection, parent: int, around: str | None = None) -> None:
     child = Child(pipe, parent, around)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, child.on_term)
-    os.register_at_fork(after_in_child=child.after_fork)
+    TermInForks(child.on_term)
     threading.Thread(target=child.read, name="rota-child", daemon=True).start()
     child.send({"op": "ready"})
     child.serve()
@@ -129,11 +129,6 @@ class Child:
         except (EOFError, OSError):
             pass
         os._exit(1)
-
-    def after_fork(self) -> None:
-        """In what a job forks: a TERM ends it, unless the job says otherwise."""
-        if signal.getsignal(signal.SIGTERM) == self.on_term:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def on_term(self, number: int, frame: object) -> None:  # noqa: ARG002  # the signature of a signal handler
         """Stop the job, if it was the parent that asked for it."""

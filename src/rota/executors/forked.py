@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import traceback
-from threading import Timer
+from collections.abc import Callable
+from threading import Timer, get_ident
 from typing import Final
 
 TO_FLUSH: Final = 1.0
@@ -32,6 +34,29 @@ def leave_forked(pid: int, error: BaseException | None = None) -> None:
         sys.stderr.flush()
     finally:  # whatever has become of its streams
         os._exit(code)
+
+
+class TermInForks:
+    """From now on a TERM ends what is forked, though `handler` is what this process does at one, unless the job has set
+    another handler. It is held back across the fork: one that came in between would be lost."""
+
+    def __init__(self, handler: Callable[[int, object], None]) -> None:
+        self._handler = handler
+        self._masks: dict[int, set[signal.Signals | int]] = {}  # by thread
+        os.register_at_fork(
+            before=self._hold_back, after_in_parent=self._let_through, after_in_child=self._obey_in_child
+        )
+
+    def _hold_back(self) -> None:
+        self._masks[get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def _let_through(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.pop(get_ident(), set()))
+
+    def _obey_in_child(self) -> None:
+        if signal.getsignal(signal.SIGTERM) == self._handler:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._let_through()
 
 
 def _exit_code(error: BaseException | None) -> int:
