@@ -472,3 +472,11 @@ def test_a_method_of_another_scheduler_is_answered_with_the_one_here() -> None:
     assert not hasattr(scheduler, "get_jobs")
     written = [word for text in SCHEDULER_METHODS.values() for word in re.findall(r"scheduler\.(\w+)", text)]
     assert all(hasattr(scheduler, word) for word in written)
+
+
+def test_an_earlier_id_that_is_no_text_is_named_whatever_declares_the_job() -> None:
+    for declare in (
+        lambda: Scheduler().cron("H * * * *", renamed_from=5)(work),  # type: ignore[arg-type]  # as users err
+        lambda: Scheduler().add(work, renamed_from=5),  # type: ignore[arg-type]  # likewise
+    ):
+        assert said(declare) == "job 'work': renamed_from: the earlier id of the job is expected, a text, not 5"

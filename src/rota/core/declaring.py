@@ -81,7 +81,8 @@ class Declaring:
             raise ConfigurationError('cron: an expression is expected: write @scheduler.cron("0 2 * * *")')
 
         def trigger(job_id: str) -> Trigger:
-            seed = options.get("renamed_from") or job_id
+            renamed_from = options.get("renamed_from")
+            seed = renamed_from if isinstance(renamed_from, str) and renamed_from else job_id
             return Cron(
                 expr,
                 tz=options.get("tz"),
