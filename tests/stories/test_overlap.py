@@ -9,9 +9,10 @@ from itertools import pairwise
 import pytest
 from tests.stories.worlds import START, minutes
 
-from rota import Retry, Scheduler, Snooze
+from rota import Retry, RetryAfter, Scheduler, Snooze
 from rota.stores import MemoryStore
 from rota.testing import FakeClock, FaultyStore, simulate
+from rota.triggers import Interval
 
 pytestmark = pytest.mark.worlds("driven-memory", "driven-sqlite", "simulated")
 
@@ -372,4 +373,26 @@ def test_a_run_that_waits_is_replaced_though_the_answer_to_the_claim_is_lost(is_
     clock.advance(minutes=1)
     assert begun == [1, 2]
     assert [run.status for run in scheduler.runs(job)] == ["succeeded", "cancelled"]
+    scheduler.shutdown()
+
+
+def test_a_run_whose_attempt_ends_in_a_retry_at_the_instant_of_the_claim_is_replaced():
+    clock = FakeClock(START)
+    scheduler = Scheduler("replaced", clock=clock, store=MemoryStore(clock))
+
+    def job(run):
+        if run.origin == "tick" and run.scheduled_for == START + timedelta(minutes=10):
+            raise Snooze(30) if run.attempt == 1 else RetryAfter(500)
+
+    scheduler.add(job, Interval(timedelta(minutes=10)), id="job", overlap="replace")
+    scheduler.start()
+    clock.advance(minutes=10)
+    scheduler.backfill("job", START - timedelta(minutes=20), START - timedelta(minutes=10))
+    scheduler.shutdown()
+    clock.advance(minutes=10)
+    scheduler.start()
+    scheduler.update("job", timeout=60)
+    clock.advance(minutes=5)
+    ticks = [run for run in scheduler.runs("job") if run.origin == "tick" and run.count == 1]
+    assert [(minutes(run.scheduled_for), run.status) for run in ticks] == [(20, "succeeded"), (10, "cancelled")]
     scheduler.shutdown()

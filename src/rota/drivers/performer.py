@@ -214,7 +214,8 @@ class Performer:
     def _note_claimed(self, claiming: Claiming) -> None:
         self._engine.teller.ticks_disposed(claiming)
         for run_id in claiming.claim.cancel:
-            self._engine.attempts.stop(run_id, "replaced")
+            if not self._engine.attempts.stop(run_id, "replaced"):  # it waits for a retry, or does so in a moment
+                self.start(lifecycle.end_unstarted(run_id, "replaced"))
 
     def _begin(self) -> bool:
         batch = self.begins[:MAX_BATCH]
