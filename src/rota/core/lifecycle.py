@@ -67,7 +67,7 @@ class States(Value):
 
 @value
 class Cancel(Value):
-    """Cancel a run that has not begun; the answer is whether it could be done."""
+    """Cancel a run that is not at work; the answer is whether it could be done."""
 
     run_id: str
     reason: str
@@ -99,9 +99,8 @@ def tick(job: Job, trigger: Trigger, state: JobState, plan: Plan, now: int, hold
         return
     if claim.paused:
         yield from _note_pause(claim, answer.state)
-    for run in state.live:
-        if run.run_id in claim.cancel and run.status != "running":
-            yield Cancel(run.run_id, "replaced")
+    for run_id in claim.cancel:  # an attempt at work when the claim was planned may have ended in a retry meanwhile
+        yield Cancel(run_id, "replaced")
     if answer.begun is not None:
         begun = yield from _join_window(job, answer.begun, answer.state)
         if begun is not None:

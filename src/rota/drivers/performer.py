@@ -214,8 +214,7 @@ class Performer:
     def _note_claimed(self, claiming: Claiming) -> None:
         self._engine.teller.ticks_disposed(claiming)
         for run_id in claiming.claim.cancel:
-            if not self._engine.attempts.stop(run_id, "replaced"):  # it waits for a retry, or does so in a moment
-                self.start(lifecycle.end_unstarted(run_id, "replaced"))
+            self._engine.attempts.stop(run_id, "replaced")
 
     def _begin(self) -> bool:
         batch = self.begins[:MAX_BATCH]
