@@ -72,21 +72,21 @@ class World:
         return [(minutes(record.scheduled_for), record.status) for record in self.runs(job)]
 
     def _clock(self) -> FakeClock | StillClock:
-        raise NotImplementedError
+        raise NotImplementedError  # each world gives it
 
     def start(self) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # each world gives it
 
     def stop(self) -> None:
         self.scheduler.shutdown(0)
 
     def advance(self, **span: float) -> None:
         """Let time pass, everything that comes due being done in order; nothing, where it is stopped."""
-        raise NotImplementedError
+        raise NotImplementedError  # each world gives it
 
     def pass_time(self, seconds: float) -> None:
         """For a job at work: it takes so long."""
-        raise NotImplementedError
+        raise NotImplementedError  # each world gives it
 
     def close(self) -> None:
         self.stop()

@@ -43,4 +43,4 @@ class Namespaced:
 
     def _keep_in(self, namespace: str) -> None:
         """Work in that namespace from now on: who inherits says how."""
-        raise NotImplementedError
+        raise NotImplementedError  # who inherits gives it

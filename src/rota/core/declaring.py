@@ -56,7 +56,7 @@ class Declaring:
     """The decorators. Who inherits says what becomes of a declaration."""
 
     def _declare(self, entry: Declared) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # who inherits gives it
 
     def _full_id(self, job_id: str) -> str:
         return job_id

@@ -71,15 +71,14 @@ class Configuration:
         refuse_unknown(given, tuple(_CHECKS), "Scheduler", SCHEDULER_WORDS)
         checked = _checked(given)
         given = _said(given)
-        checked = {name: checked[name] for name in given}
-        for name, value in checked.items():
-            if name in self._written and self._values[name] != value:
+        for name in given:
+            if name in self._written and self._values[name] != checked[name]:
                 before = self._values[name]
                 raise ConfigurationError(
                     f"configure: {name} was given already, {before!r}; only what was left out can be"
                 )
         filled: Configuration = copy(self)
-        filled._values = {**self._values, **checked}
+        filled._values = {**self._values, **{name: checked[name] for name in given}}
         filled._written = {**self._written, **given}
         _require_name(filled._values)
         return filled

@@ -54,7 +54,7 @@ def main(pipe: Connection, parent: int, around: str | None = None) -> None:
     child = Child(pipe, parent, around)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, child.on_term)
-    TermInForks(child.on_term)
+    TermInForks(child.on_term).install()
     threading.Thread(target=child.read, name="rota-child", daemon=True).start()
     child.send({"op": "ready"})
     child.serve()

@@ -37,12 +37,15 @@ def leave_forked(pid: int, error: BaseException | None = None) -> None:
 
 
 class TermInForks:
-    """From now on a TERM ends what is forked, though `handler` is what this process does at one, unless the job has set
-    another handler. It is held back across the fork: one that came in between would be lost."""
+    """A TERM ends what is forked, though `handler` is what this process does at one, unless the job has set another
+    handler. It is held back across the fork: one that came in between would be lost."""
 
     def __init__(self, handler: Callable[[int, object], None]) -> None:
         self._handler = handler
         self._masks: dict[int, set[signal.Signals | int]] = {}  # by thread
+
+    def install(self) -> None:
+        """From now on, for as long as this process lives."""
         os.register_at_fork(
             before=self._hold_back, after_in_parent=self._let_through, after_in_child=self._obey_in_child
         )

@@ -69,22 +69,22 @@ class Trigger:
 
     def next_tick(self, after: Micros) -> Micros | None:
         """The first tick strictly later than ``after``; ``None`` if there is none."""
-        raise NotImplementedError
+        raise NotImplementedError  # each trigger gives it
 
     def previous_tick(self, before: Micros) -> Micros | None:
         """The last tick strictly earlier than ``before``; ``None`` if there is none."""
-        raise NotImplementedError
+        raise NotImplementedError  # each trigger gives it
 
     def describe(self) -> str:
         """What it means, in one plain English sentence."""
-        raise NotImplementedError
+        raise NotImplementedError  # each trigger gives it
 
     def arguments(self) -> tuple[tuple[object, ...], dict[str, object]]:
         """Positional and keyword arguments that build an equal trigger, those at their default left out.
 
         They are JSON values and triggers, so that ``repr``, JSON, equality, hash and copies all follow from them.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each trigger gives it
 
     def to_json(self) -> dict[str, Json]:
         """The definition as JSON values; ``trigger_from_json`` reads it back."""

@@ -178,8 +178,8 @@ class Excluding(Trigger):
 
     ``dates`` is a container of ``date``. A list, tuple or set is copied (ISO text will do for a date) and is part of
     the value. Any other container (the holidays package's, say) is asked whether it holds a date, must not change
-    its answers, and is not in JSON; if it excludes ``EXCLUDED_IN_A_ROW`` days or ticks in a
-    row, there is no further tick.
+    its answers, and is not in JSON; if it excludes ``EXCLUDED_IN_A_ROW`` days or ticks in a row, there is no further
+    tick.
     """
 
     __slots__ = ("dates", "trigger")
