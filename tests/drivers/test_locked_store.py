@@ -24,7 +24,7 @@ from rota.core.verdict import Ended, judge
 from rota.drivers.locked_store import LockedStore
 from rota.errors import BackendError, LockBackendError, StoreError
 from rota.ports import NodeRow
-from rota.testing import FakeClock
+from rota.testing import FakeClock, FaultyLocks
 from rota.triggers import Interval
 
 SECOND = 1_000_000
@@ -150,6 +150,9 @@ class Process:
     def try_renew(self):
         with suppress(BackendError):
             self.renew()
+
+    def poll(self):
+        return self.store.due(self.world.clock.now(), 100)
 
     def rows(self):
         return sorted(self.inner.runs("job"), key=lambda row: row.scheduled_for)
@@ -601,6 +604,89 @@ def slow_and_quick(world, tmp_path):
     wire.fate = lambda call: "ask" if call == "claim" else None
     assert slow.try_tick() == "down"
     return slow, quick, wire
+
+
+# A tick that is won and not written down ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("witness", ["whoever wins the next tick", "the process that is started anew"])
+def test_a_tick_whose_process_died_before_it_wrote_it_down_is_recorded_as_missed(world, tmp_path, witness):
+    _dead, other, _ = slow_and_quick(world, tmp_path)
+    if witness == "whoever wins the next tick":
+        world.pass_time(20)
+        assert other.tick().status == "running"
+    else:
+        other = world.process(other.job, other.inner)
+    other.poll()
+    world.pass_time(TTL - 1)
+    other.poll()
+    assert [row.status for row in other.rows()].count("missed") == 0
+    world.pass_time(1)
+    other.poll()
+    first = other.rows()[0]
+    assert (first.status, first.reason, first.count) == ("missed", "unrecorded", 1)
+    assert first.scheduled_for == (600_000 + 20) * SECOND
+
+
+def test_processes_that_miss_the_same_record_make_one(world, tmp_path):
+    _dead, one, _ = slow_and_quick(world, tmp_path)
+    processes = [world.process(one.job, one.inner) for _ in range(3)]
+    for _ in range(2):
+        for process in processes:
+            process.poll()
+        world.pass_time(TTL)
+    assert [row.reason for row in one.rows()] == ["unrecorded"]
+
+
+def test_a_winner_that_comes_back_after_its_tick_was_recorded_does_not_run_it(world, tmp_path):
+    slow, _, wire = slow_and_quick(world, tmp_path)
+    other = world.process(slow.job, slow.inner._inner)
+    other.poll()
+    world.pass_time(TTL)
+    other.poll()
+    wire.fate = lambda call: None
+    slow.refresh()
+    assert slow.tick().scheduled_for == world.clock.now() // (20 * SECOND) * 20 * SECOND
+    assert [row.scheduled_for for row in slow.rows()].count((600_000 + 20) * SECOND) == 1
+
+
+def test_no_record_is_missed_of_a_tick_that_was_written_down_late(world, tmp_path):
+    slow, quick, wire = slow_and_quick(world, tmp_path)
+    world.pass_time(20)
+    quick.tick()
+    quick.poll()
+    wire.fate = lambda call: None
+    slow.refresh()
+    assert slow.tick().status == "running"
+    world.pass_time(TTL)
+    quick.poll()
+    assert [row.status for row in quick.rows()] == ["running", "running"]
+
+
+@pytest.mark.parametrize("catch_up", ["latest", "all"])
+def test_a_tick_whose_claim_was_not_answered_is_recorded_and_explained(catch_up):
+    clock = FakeClock("2026-03-01T00:00Z")
+    locks = FaultyLocks(MemoryLocks(clock))
+    scheduler = Scheduler("web", locks=locks, clock=clock)
+    scheduler.add(lambda: None, Interval(timedelta(minutes=1)), id="job", catch_up=catch_up)
+    scheduler.start()
+    locks.fail_next("claim")
+    clock.advance(minutes=1, seconds=50)
+    locks.fail_next("claim", after=True)
+    clock.advance(seconds=20)
+    told = scheduler.explain("job", at="2026-03-01T00:02Z")
+    assert (told.reason, told.evidence[-1][:11]) == ("unrecorded", "alive then:")
+    clock.advance(minutes=1)
+    assert [(run.status, run.reason) for run in scheduler.runs("job")] == [
+        ("succeeded", ""),
+        ("missed", "unrecorded"),
+        ("succeeded", ""),
+    ]
+    told = scheduler.explain("job", at="2026-03-01T00:02Z")
+    assert told.reason == "unrecorded"
+    assert "wrote no record of it" in told.verdict
+    assert "backfill()" in told.hint
+    scheduler.shutdown()
 
 
 # The scheduler -------------------------------------------------------------------------------------------------------

@@ -29,12 +29,18 @@ REASONS: Final = (
     "stuck",
     "too_late",
     "passed_over",
+    "unrecorded",
     "cancelled",
     "pruned",
 )
 
 NOBODY_ALIVE: Final = "no scheduler that shares this store was alive then"
 NOBODY_NOW: Final = "no scheduler that shares this store is alive now"
+NOT_WRITTEN_DOWN: Final = "it was claimed in the locks, and who claimed it wrote no record of it into this store"
+AFTER_A_LOST_CLAIM: Final = (
+    "Its process died in between, or did not hear the answer of the locks: backfill() runs the tick. Or it ran in a "
+    "process that has a store of its own."
+)
 START_ONE: Final = "Start one; what then becomes of the tick is up to catch_up."
 
 
@@ -63,7 +69,7 @@ class Facts(NamedTuple):
 
     `before`: the tick runs that were made before a tick that was skipped for one of them, newest first. `lease`:
     microseconds after which the runs of a dead process are taken over. `due`: when the tick is due, which jitter makes
-    later than the tick itself."""
+    later than the tick itself. `claims_apart`: ticks are claimed in locks apart from the store."""
 
     job_id: str
     trigger: Trigger | None
@@ -79,6 +85,7 @@ class Facts(NamedTuple):
     lease: int = 0
     catch_up: str = "latest"
     due: int = 0
+    claims_apart: bool = False
 
 
 def explain(facts: Facts) -> Explanation:
@@ -139,6 +146,7 @@ def _passed_over(facts: Facts, row: RunRow, shown: str, evidence: list[str]) -> 
         ),
         "too_late": ("it was first seen too late", "catch_up and max_lateness decide what is too late."),
         "passed_over": ("it was late, and a newer tick ran instead", _after_passing_over(facts)),
+        "unrecorded": (NOT_WRITTEN_DOWN, AFTER_A_LOST_CLAIM),
         "before_first_seen": ("it was past when the store first saw the job, or its present trigger", ""),
     }
     why, hint = texts.get(row.reason, (row.reason, ""))
@@ -269,13 +277,20 @@ def _not_disposed(facts: Facts, shown: str) -> Explanation:
         )
     evidence.append(f"alive then: {', '.join(node.id for node in alive)}")
     if facts.at <= state.watermark:
-        return _say(facts, "pruned", f"What became of {shown} is not in the records.", evidence, "")
+        return _not_recorded(facts, shown, evidence)
     if not any(node.last_seen >= facts.now for node in facts.nodes):
         verdict = f"It did not run at {shown}: who was there then is gone, and did not come to it."
         return _say(facts, "nobody_alive", verdict, [*evidence, NOBODY_NOW], START_ONE)
     return _say(
         facts, "waiting", f"{shown} is due and not claimed yet: it waits for a worker or its turn.", evidence, ""
     )
+
+
+def _not_recorded(facts: Facts, shown: str, evidence: list[str]) -> Explanation:
+    if facts.claims_apart:
+        verdict = f"What became of {shown} is not known here: {NOT_WRITTEN_DOWN}."
+        return _say(facts, "unrecorded", verdict, evidence, AFTER_A_LOST_CLAIM)
+    return _say(facts, "pruned", f"What became of {shown} is not in the records.", evidence, "")
 
 
 def _alive_then(facts: Facts) -> list[NodeSpan]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
-from uuid import NAMESPACE_OID, uuid5
 
 from rota.core import lifecycle, misfire
 from rota.core.effects import JobSeen, JobState, TickAnswer, TickClaim
 from rota.core.job import Job
 from rota.core.lifecycle import Flow, Holder
 from rota.core.misfire import Plan, due_of
-from rota.core.run import RunRow, tick_key
+from rota.core.run import RunRow
+from rota.drivers.identity import tick_run_id
 from rota.drivers.settings import kept_from
 from rota.triggers.base import from_micros
 from rota.triggers.once import Once
@@ -374,9 +374,8 @@ class Agenda:
         if self._engine.store.runs_of_ticks(state.job_id, tick, tick):
             return
         now = self._engine.time
-        # The id follows from the tick, so that nodes that see the job at the same moment make one record of it.
-        run_id = str(uuid5(NAMESPACE_OID, tick_key(state.job_id, tick)))
-        row = RunRow(run_id, state.job_id, "tick", "missed", now, tick, scheduled_for=tick)
+        # Nodes that see the job at the same moment make one record of it.
+        row = RunRow(tick_run_id(state.job_id, tick), state.job_id, "tick", "missed", now, tick, scheduled_for=tick)
         row.reason, row.finished_at = "before_first_seen", now
         self._engine.store.add([row])
         self._engine.warn(

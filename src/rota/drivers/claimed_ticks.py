@@ -5,7 +5,7 @@ where this process goes on from: what lies after `base` and up to `mark` was won
 written down. The engine is shown `base`, so it plans from there, and a tick that was won once is not asked for again.
 
 Law: a tick is won by the one compare-and-set that moves the watermark past it. A tick of which it is not known whether
-this process won it (the answer got lost) is not run: once is more than twice.
+this process won it (the answer got lost, and the watermark has moved) is in doubt and not run: once is more than twice.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from rota.core.effects import JobSeen, JobState, TickClaim
 from rota.core.run import RunRow
+from rota.errors import BackendError
 from rota.ports import Claim, ClaimAnswer, LockBackend
 
 NOWHERE: Final = -1
@@ -37,8 +38,12 @@ class ClaimedTicks:
         self._locks = locks
         self._namespace = namespace
         self._stands: dict[str, _Stand] = {}
+        # Claims that the locks were given and have not answered.
+        self._unanswered: dict[str, TickClaim] = {}
         self.given_up: list[RunRow] = []
         """Rows of ticks that were won here and not written down before others went on: nobody will run them."""
+        self.in_doubt: list[TickClaim] = []
+        """Claims that were perhaps won here: nobody will say, and they are not run."""
 
     def declare(self, jobs: Sequence[tuple[JobSeen, JobState]]) -> None:
         """Find out where the jobs stand; one that the locks have not seen, or whose trigger they have not seen yet or
@@ -71,7 +76,12 @@ class ClaimedTicks:
         answers: list[ClaimAnswer | None] = [self._known(claim) for claim in claims]
         asked = [index for index, answer in enumerate(answers) if answer is None and not self._is_ours(claims[index])]
         asks = [self._ask(claims[index]) for index in asked]
-        for index, answer in zip(asked, self._locks.claim(asks) if asks else (), strict=True):
+        try:
+            answered = self._locks.claim(asks) if asks else ()
+        except BackendError:
+            self._unanswered.update((claims[index].job_id, claims[index]) for index in asked)
+            raise
+        for index, answer in zip(asked, answered, strict=True):
             answers[index] = self._answered(claims[index], answer)
         return answers
 
@@ -98,6 +108,7 @@ class ClaimedTicks:
 
     def _answered(self, claim: TickClaim, answer: ClaimAnswer) -> ClaimAnswer | None:
         if answer.verdict == "claimed":
+            self._unanswered.pop(claim.job_id, None)
             self._stands[claim.job_id] = self._stands[claim.job_id]._replace(mark=claim.tick, won=claim.rows)
             return None
         if answer.verdict == "taken":
@@ -115,10 +126,14 @@ class ClaimedTicks:
         self._go_on_from(claim.job_id, answer.watermark)
 
     def _go_on_from(self, job_id: str, watermark: int) -> None:
-        """Others have moved it there. What was won here and is not written down is given up."""
+        """Others have moved it there, or an unanswered claim of ours. What was won here and is not written down is
+        given up."""
         stand = self._stands.get(job_id)
         if stand is not None and stand.mark is not None and stand.base < stand.mark:
             self.given_up += stand.won
+        unanswered = self._unanswered.pop(job_id, None)
+        if unanswered is not None and unanswered.tick <= watermark:
+            self.in_doubt.append(unanswered)
         self._stands[job_id] = _Stand(watermark, watermark)
 
     def _learn(self, job_id: str, sighting: ClaimAnswer, otherwise: int) -> None:
@@ -134,8 +149,11 @@ class ClaimedTicks:
             return
         job_ids = {self._tick(state.job_id): state.job_id for _, state in jobs}
         for move, answer in zip(moves, self._locks.claim(moves), strict=True):
+            job_id = job_ids[move.name]
+            if answer.verdict == "claimed":
+                self._unanswered.pop(job_id, None)
             if answer.watermark is not None:
-                self._go_on_from(job_ids[move.name], answer.watermark)
+                self._go_on_from(job_id, answer.watermark)
 
     def _tick(self, job_id: str) -> str:
         return f"{self._namespace}/tick/{job_id}"

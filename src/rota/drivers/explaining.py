@@ -13,6 +13,7 @@ from rota.core.job import Job
 from rota.core.misfire import due_of
 from rota.core.run import FINAL, OPEN, RunRow, rfc3339
 from rota.drivers.asked import instant
+from rota.drivers.locked_store import LockedStore
 from rota.drivers.settings import Settings, kept_from
 from rota.errors import BackendError
 from rota.ports import NodeRow, Store
@@ -98,6 +99,7 @@ class Explaining:
             int(self._settings.lease_ttl * 1_000_000),
             job.options.catch_up,
             tick if job.trigger is None else due_of(job.trigger, job.options, job.claim_id, tick),
+            isinstance(self._store, LockedStore),
         )
 
     def _rows_to_explain(self, job: Job, tick: int) -> Sequence[RunRow]:

@@ -11,7 +11,9 @@ import random
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import NamedTuple
+from uuid import NAMESPACE_OID, uuid5
 
+from rota.core.run import tick_key
 from rota.ports import Clock, NodeRow
 
 _chance = random.SystemRandom()
@@ -46,6 +48,11 @@ def id_maker(now: Callable[[], int]) -> Callable[[], str]:
         return f"{millisecond >> 16:08x}-{millisecond & 0xFFFF:04x}-7{number:03x}{mine.ends}"
 
     return make
+
+
+def tick_run_id(job_id: str, tick: int) -> str:
+    """The id of a record that any process may make of a tick which nobody ran: all of them make the same one."""
+    return str(uuid5(NAMESPACE_OID, tick_key(job_id, tick)))
 
 
 def token_maker() -> Callable[[], str]:

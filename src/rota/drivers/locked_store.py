@@ -11,14 +11,15 @@ first and then carried out in the store, which is told to take the tick as it is
 
 Law: it is a `Store` itself, so that whoever asks a store, the engine above all, need not know of locks. What fails here
 fails as a store does: unknown, asked for again with the same rows or tokens. A tick that was won stays this process's
-until it is disposed of, so a claim that failed half way is not taken for somebody else's. In doubt a tick is not run: a
-process that dies between winning a tick and writing it down leaves that tick without a record.
+until it is disposed of, so a claim that failed half way is not taken for somebody else's. In doubt a tick is not run,
+and recorded as missed (`unrecorded`): one that this process was not told whether it had won, and, on a store that is
+shared, one whose process died between winning it and writing it down.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from rota.backends.fork_safety import keep_fork_safe
@@ -33,13 +34,14 @@ from rota.core.effects import (
     TickAnswer,
     TickClaim,
 )
-from rota.core.run import OPEN, RunRow
+from rota.core.run import RunRow
 from rota.drivers.claimed_ticks import ClaimedTicks
 from rota.drivers.covered import CoveredWindows
 from rota.drivers.driven import ForeseeingStore
 from rota.drivers.turns import ELSEWHERE, RUNNING_ELSEWHERE, Turns
+from rota.drivers.unrecorded import UnrecordedTicks
 from rota.errors import BackendError, StoreError
-from rota.ports import LockBackend, NodeRow, Renewal, Store
+from rota.ports import Due, LockBackend, NodeRow, Renewal, Store
 
 
 class LockedStore:
@@ -52,6 +54,9 @@ class LockedStore:
         self._ticks = ClaimedTicks(locks, namespace)
         self._turns = None if store.shared else Turns(locks, namespace, ttl)
         self._covered = CoveredWindows(locks, namespace)
+        self._unrecorded = UnrecordedTicks(store, ttl)
+        # The watermarks of the store, as last heard: ticks up to there are written down.
+        self._written: dict[str, int] = {}
         # Claims that the store was given and has not answered.
         self._tried: dict[str, TickClaim] = {}
         # The engine claims and declares, and so does whoever resumes a job.
@@ -60,7 +65,7 @@ class LockedStore:
         # What has nothing to do with claims and leases is the store's own.
         self.open, self.close, self.now = store.open, store.close, store.now
         self.add, self.request_cancel = store.add, store.request_cancel
-        self.due, self.count_open = store.due, store.count_open
+        self.count_open = store.count_open
         self.run, self.runs, self.runs_of_ticks = store.run, store.runs, store.runs_of_ticks
         self.discard, self.prune, self.forget = store.discard, store.prune, store.forget
         self.values, self.value = store.values, store.value
@@ -70,7 +75,8 @@ class LockedStore:
         # What a look at shared rows may find depends on them alone. Besides a store of one process turns are renewed,
         # for runs that wait as well, so there no clock may pass a renewal by.
         if store.shared and isinstance(store, ForeseeingStore):
-            self.seconds_of_quiet = store.seconds_of_quiet
+            foresees = store.seconds_of_quiet
+            self.seconds_of_quiet = lambda now: 0.0 if self._unrecorded else foresees(now)
 
     @property
     def shared(self) -> bool:
@@ -94,7 +100,9 @@ class LockedStore:
             self._settle([state.job_id for state in states])
             self._ticks.declare([(seen, state) for seen, state in zip(jobs, states, strict=True) if seen.signature])
             self._record_given_up()
-            return [self._view(state) for state in states]
+            viewed = [self._view(state) for state in states]
+            self._note_unrecorded([(view.job_id, view.watermark) for view in viewed])
+            return viewed
 
     def job_states(self, job_ids: Sequence[str]) -> Sequence[JobState | None]:
         """The store's, with the watermark of the locks."""
@@ -125,6 +133,13 @@ class LockedStore:
         self._carry_out(_open(asked))
         self._say_why_not(asked)
         return [one.answer for one in asked if one.answer is not None]
+
+    def due(self, before: int, limit: int, exclude: Collection[str] = ()) -> Due:
+        """The store's; besides, what has been won and not written down for too long is written down."""
+        if self._unrecorded:
+            with self._claiming:
+                self._unrecorded.look(before)
+        return self._store.due(before, limit, exclude)
 
     def begin(self, asks: Sequence[Begin]) -> Sequence[BeginAnswer]:
         """Begin in the store what has its turn."""
@@ -197,11 +212,28 @@ class LockedStore:
         self._record_given_up()
 
     def _record_given_up(self) -> None:
-        """Ticks that were won here, and nobody will run."""
+        """Ticks that were won here, or perhaps were, and nobody will run."""
+        for claim in self._ticks.in_doubt:
+            self._unrecorded.note(claim.job_id, claim.tick, claim.rows)
+        self._ticks.in_doubt.clear()
         if self._ticks.given_up:
-            now = self._store.now()
-            self._store.add([_missed(row, now) for row in self._ticks.given_up])
+            self._unrecorded.record(self._ticks.given_up, "passed_over", self._store.now())
             self._ticks.given_up.clear()
+
+    def _note_unrecorded(self, stands: Sequence[tuple[str, int]]) -> None:
+        """Ticks up to which jobs stand in the locks, where a shared store does not know of them yet."""
+        if self._store.shared:
+            for job_id, tick in stands:
+                if self._written.get(job_id, tick) < tick:
+                    self._unrecorded.note(job_id, tick)
+
+    def _look_before(self, ours: Sequence[_Asked]) -> None:
+        """See to it that the ticks before these, which others have won, are not forgotten where these go beyond."""
+        before = [(one.claim.job_id, one.claim.previous) for one in ours if one.claim.previous is not None]
+        unheard = [(job_id, tick) for job_id, tick in before if self._written.get(job_id, tick) < tick]
+        if unheard and self._store.shared:
+            self.job_states([job_id for job_id, _ in unheard])
+            self._note_unrecorded(unheard)
 
     def _take_turns(self, turns: Turns, asked: Sequence[_Asked]) -> None:
         """Of a job that is at work elsewhere the tick is decided anew, as the overlap rule has it, and stays ours."""
@@ -224,6 +256,7 @@ class LockedStore:
             return
         claims = [_own_part(one.claim) for one in ours]
         try:
+            self._look_before(ours)
             answers = self._store.claim(claims)
         except BackendError:
             self._tried.update((one.claim.job_id, one.claim) for one in ours)
@@ -255,18 +288,22 @@ class LockedStore:
             self._turns.keep(claim)
 
     def _settle(self, job_ids: Sequence[str]) -> None:
-        """Look up what became of claims that the store did not answer."""
+        """Look up what became of claims that the store did not answer: whether they were carried out, or another
+        process has recorded their tick since."""
         for job_id in job_ids if self._tried else ():
             claim = self._tried.get(job_id)
             row = self._store.run(claim.rows[-1].id) if claim is not None and claim.rows else None
             if claim is not None and row is not None:
                 self._written_down(claim, is_over=not row.is_live_tick)
+            elif claim is not None and self._unrecorded.is_recorded(job_id, claim.tick):
+                self._written_down(claim, is_over=True)
             self._tried.pop(job_id, None)
 
     # Beginning and ending --------------------------------------------------------------------------------------------
 
     def _view(self, state: JobState) -> JobState:
         """The state as the engine is to plan by it."""
+        self._written[state.job_id] = state.watermark
         state = self._ticks.view(state)
         return state if self._turns is None else self._covered.view(state)
 
@@ -317,14 +354,6 @@ def _own_part(claim: TickClaim) -> TickClaim:
     live = None if claim.live is None else tuple(run_id for run_id in claim.live if run_id not in ELSEWHERE)
     cancel = tuple(run_id for run_id in claim.cancel if run_id not in ELSEWHERE)
     return claim.replaced(previous=None, live=live, cancel=cancel)
-
-
-def _missed(row: RunRow, now: int) -> RunRow:
-    """The row of a tick that was won too late to be run."""
-    missed = row.copy()
-    if missed.status in OPEN:
-        missed.status, missed.reason, missed.finished_at = "missed", "passed_over", now
-    return missed
 
 
 def _elsewhere(claim: TickClaim, in_the_way: Live) -> tuple[Live, ...]:
