@@ -1,5 +1,6 @@
 """A store that is down, slow, locked, read-only, full or damaged: nothing is begun, the loop goes on, it comes back."""
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -121,6 +122,54 @@ def test_one_row_that_the_store_refuses_does_not_stop_the_others(caplog):
     clock.advance(seconds=10)
     assert again.get_run(run_id).status == "lost"
     again.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("args", "{bad"), ("kwargs", "{bad"), ("attempts", "no"), ("attempt", "x"), ("scheduled_for", "x"), ("due", "x")],
+)
+@pytest.mark.parametrize("status", ["queued", "running"])
+def test_a_damaged_row_is_told_of_and_left_alone_and_the_other_runs_go_on(tmp_path, caplog, column, value, status):
+    clock, url = FakeClock("2026-01-01T00:00Z"), f"sqlite:///{tmp_path}/rota.db"
+    scheduler = Scheduler("damaged", store=url, clock=clock)
+    run_id = scheduler.enqueue(scheduler.job(id="job")(lambda: None))
+    ran = []
+    scheduler.interval(minutes=1, id="tick")(lambda: ran.append("tick"))
+    with contextlib.closing(sqlite3.connect(f"{tmp_path}/rota.db")) as database, database:
+        database.execute(f"UPDATE rota_runs SET {column} = ?, status = ?", (value, status))
+        if status == "running":
+            database.execute("UPDATE rota_runs SET token = 'dead', lease_boot = 'before', lease_until = 0")
+    scheduler.start()
+    clock.advance(minutes=3)
+    assert ran == ["tick"] * 3
+    assert scheduler.health().store
+    scheduler.run_now("job")
+    clock.advance(minutes=1)
+    assert scheduler.runs("job", limit=1)[0].status == "succeeded"
+    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("run.damaged")]
+    assert len(told) == (column != "due" or status == "running")  # what is never due is never looked at
+    assert all(run_id in text and column in text and repr(value) in text for text in told)
+    if column != "attempt" and (column, status) != ("due", "running"):  # no record shows these
+        with pytest.raises(StoreError, match=f"{run_id}.* of table rota_runs.*its {column} is '"):
+            scheduler.runs()
+    scheduler.shutdown()
+
+
+def test_a_damaged_row_that_is_mended_is_worked_off(tmp_path):
+    clock = FakeClock("2026-01-01T00:00Z")
+    scheduler = Scheduler("damaged", store=f"sqlite:///{tmp_path}/rota.db", clock=clock)
+    run_id = scheduler.enqueue(scheduler.job(id="job")(lambda: None))
+    with contextlib.closing(sqlite3.connect(f"{tmp_path}/rota.db")) as database:
+        database.execute("UPDATE rota_runs SET attempt = 'x'")
+        database.commit()
+        scheduler.start()
+        clock.advance(minutes=1)
+        assert scheduler.get_run(run_id).status == "queued"
+        database.execute("UPDATE rota_runs SET attempt = 0")
+        database.commit()
+    clock.advance(minutes=1)
+    assert scheduler.get_run(run_id).status == "succeeded"
+    scheduler.shutdown()
 
 
 def test_a_job_removed_or_changed_while_the_store_was_down_does_not_come_back_as_it_was(tmp_path):

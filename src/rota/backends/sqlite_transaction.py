@@ -57,7 +57,7 @@ class SQLiteTransaction:
         known = {columns[0]: JobFacts(*columns) for columns in self._all(sql.JOBS, listed)}
         for job_id, run_id, tick, status, stuck in self._all(sql.LIVE, listed):
             if job_id in known:
-                known[job_id].note_loaded(Live(run_id, status, stuck == 1, tick or 0))
+                known[job_id].note_loaded(Live(run_id, status, stuck == 1, tick if type(tick) is int else 0))
         return known
 
     def move_jobs(self, jobs: Collection[JobFacts]) -> None:
@@ -142,7 +142,7 @@ class SQLiteTransaction:
         """Until a run is due or a lease is over."""
         dues = [self._all(sql.NEXT_DUE, is_backfill)[0][0] for is_backfill in (False, True)]
         expiry = self._connection.execute(sql.NEXT_EXPIRY, (self._boot_id, self._space)).fetchone()[0]
-        quiet = [(due - now) / 1_000_000 for due in dues if due is not None]
+        quiet = [(due - now) / 1_000_000 for due in dues if type(due) is int]
         if expiry is not None:
             quiet.append(expiry - self.moment.boot)
         return max(0.0, min(quiet, default=float("inf")))

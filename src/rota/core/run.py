@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Literal, TypeAlias, cast, get_args
 
+from rota.core.damage import damage_of
+from rota.errors import StoreError
 from rota.triggers.base import from_micros
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
@@ -312,8 +314,16 @@ def attempts_of(row: RunRow) -> list[dict[str, JSON]]:
 
 
 def record_of(row: RunRow, job_id: str | None = None) -> RunRecord:
-    """The public record of a row; `job_id` is the name to show where the store keeps an earlier one."""
-    shown_id = job_id or row.job_id
+    """The public record of a row; `job_id` is the name to show where the store keeps an earlier one. `StoreError`: the
+    row is damaged."""
+    try:
+        return _record_of(row, job_id or row.job_id)
+    except (TypeError, ValueError, LookupError, OverflowError) as error:
+        damage = damage_of(row) or f"the row of run {row.id!r} is damaged: {type(error).__name__}: {error}"
+        raise StoreError(damage) from error
+
+
+def _record_of(row: RunRow, shown_id: str) -> RunRecord:
     return RunRecord(
         id=row.id,
         job_id=shown_id,

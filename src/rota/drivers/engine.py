@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from rota.core.damage import damage_of
 from rota.core.job import Job
 from rota.core.lifecycle import Holder
 from rota.core.run import RunRow
@@ -87,6 +88,7 @@ class Engine:
         self.deadlines: Timeline[DueItem] = Timeline()
         self.backlogs: dict[str, Backlog] = {}
         self.parked: dict[str, ParkedRun] = {}
+        self._damaged: set[str] = set()
         self.draining = False
         self._round = ROUND if store.shared else SMALL_ROUND
         self.offset = 0
@@ -217,7 +219,7 @@ class Engine:
     def park(self, row: RunRow) -> None:
         """Begin a queued or waiting run when it is due, or end it now if it was asked to stop, if this node knows its
         job."""
-        if row.job_id not in self.agenda.entries or row.id in self.services.calls:
+        if row.job_id not in self.agenda.entries or row.id in self.services.calls or self.is_damaged(row):
             return
         parked = self.parked[row.id] = ParkedRun(row)
         self.read_clock()
@@ -225,6 +227,19 @@ class Engine:
             parked.come_due(row.due, self)
         else:
             self.timeline.push(row.due, parked)
+
+    def is_damaged(self, row: RunRow) -> bool:
+        """Whether the store's row of a run cannot be worked with. The run is left alone, which is said once; the others
+        go on."""
+        damage = damage_of(row)
+        if damage is None:
+            self._damaged.discard(row.id)
+            return False
+        if row.id not in self._damaged:
+            self._damaged.add(row.id)
+            text = f"{damage}; the run is left alone until its row is mended"
+            self.warn("run.damaged", text, job_id=row.job_id, run_id=row.id)
+        return True
 
     def job_of(self, parked: ParkedRun) -> Job | None:
         """The job of a parked run as it is declared now; `None`, and the run is left to others: it is not any more."""

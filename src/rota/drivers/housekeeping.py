@@ -17,6 +17,7 @@ from rota.drivers.settings import POLL_INTERVAL, keep_spans
 from rota.ports import ForgetsLocks
 
 if TYPE_CHECKING:
+    from rota.core.run import RunRow
     from rota.drivers.agenda import JobEntry
     from rota.drivers.backlog import Backlog
     from rota.drivers.engine import Engine
@@ -164,11 +165,16 @@ class Housekeeping:
             entry = known.get(row.job_id)
             if entry is None:
                 self._unknown.add(row.job_id)
-            elif row.id not in engine.services.calls and row.id not in engine.performer.given_up:
+            elif self._may_take_over(row):
                 engine.performer.start(lifecycle.take_over(entry.job, row, engine.time))
         for job_id in sorted(saturated):
             engine.performer.free(job_id)
         engine.agenda.wake_waiting()
+
+    def _may_take_over(self, row: RunRow) -> bool:
+        engine = self._engine
+        is_known = row.id in engine.services.calls or row.id in engine.performer.given_up
+        return not is_known and not engine.is_damaged(row)
 
     def _find_ready(self) -> Due:
         """Park runs that others queued or left waiting; the answer of the store."""
