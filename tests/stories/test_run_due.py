@@ -11,7 +11,9 @@ import pytest
 from tests.hand_clock import HandClock
 from tests.waiting import LONGER
 
-from rota import Scheduler
+from rota import Scheduler, StoreError
+from rota.stores import MemoryStore
+from rota.testing import FaultyStore
 from rota.triggers import Interval
 
 MINUTE = Interval(timedelta(minutes=1))
@@ -138,6 +140,29 @@ def test_a_coroutine_is_timed_out_while_plain_functions_are_called():
     scheduler.run_due()
     assert scheduler.runs("waits")[0].status == "timed_out"
     assert seen.index(True) < 500
+    scheduler.shutdown()
+
+
+def test_a_store_that_is_down_raises_from_the_first_call_and_is_waited_for_by_later_ones(clock):
+    store = FaultyStore(MemoryStore(clock))
+    scheduler = Scheduler("due", store=store, clock=clock)
+    ran = []
+    scheduler.interval(minutes=1, id="job")(lambda: ran.append(1))
+    store.down = True
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            scheduler.run_due()
+    store.down = False
+    scheduler.run_due()
+    clock.seconds += 60
+    store.down = True
+    assert 0 < scheduler.run_due() <= 1
+    assert not ran
+    store.down = False
+    clock.seconds += 1
+    assert scheduler.run_due() == 0  # it has found the store back, and has something to do
+    scheduler.run_due()
+    assert ran == [1]
     scheduler.shutdown()
 
 
