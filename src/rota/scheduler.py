@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rota.drivers.health import Health
     from rota.drivers.host import Host
     from rota.drivers.named_locks import NamedLock
-    from rota.drivers.node import ShutdownReport
+    from rota.drivers.node_parts import ShutdownReport
     from rota.drivers.runtime import Runtime
     from rota.idempotency import OnDeath
     from rota.ports import Clock, EventKind, Executor, Hook, LockBackend, Store

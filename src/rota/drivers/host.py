@@ -29,7 +29,8 @@ from rota.drivers.forks import is_server_worker, on_fork_in_child
 from rota.drivers.hosted import HostedNode, Replaced
 from rota.drivers.identity import id_maker, node_row
 from rota.drivers.locked_store import LockedStore
-from rota.drivers.node import Node, NodeParts, ShutdownReport
+from rota.drivers.node import Node
+from rota.drivers.node_parts import NodeParts, ShutdownReport
 from rota.drivers.off_loop import is_on_loop
 from rota.drivers.opening import is_store
 from rota.drivers.reloader import watch_for_reloader

@@ -8,7 +8,7 @@ from rota.core.effects import JobState
 from rota.core.job import Job
 from rota.core.run import RunRow
 from rota.drivers.engine import Engine
-from rota.drivers.node import ShutdownReport
+from rota.drivers.node_parts import ShutdownReport
 from rota.drivers.runtime import Runtime
 from rota.drivers.telling import Listener
 

@@ -7,11 +7,7 @@ parent's.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from threading import Event, RLock, get_ident
-from types import SimpleNamespace
-from typing import NamedTuple
 
 from rota.core import lifecycle
 from rota.core.context import current
@@ -21,53 +17,20 @@ from rota.core.lifecycle import Holder
 from rota.core.run import RunRow
 from rota.drivers import neighbours
 from rota.drivers.calls import AttemptCall
-from rota.drivers.driven import ForeseeingStore, micros_until
+from rota.drivers.driven import micros_until
 from rota.drivers.engine import FOR_EVER, Engine
 from rota.drivers.identity import token_maker
 from rota.drivers.leases import RunLeases
+from rota.drivers.node_parts import NodeParts, ShutdownReport
 from rota.drivers.renewal import Renewal
 from rota.drivers.services import Services
-from rota.drivers.settings import FORCE_BEFORE_END, GRACE, LAST, LONGEST_WAIT, Settings
+from rota.drivers.settings import FORCE_BEFORE_END, GRACE, LAST, LONGEST_WAIT
 from rota.drivers.signals import HeldCtrlC
-from rota.drivers.telling import Listener, Teller
+from rota.drivers.telling import Teller
 from rota.drivers.thread import ThreadDriver
 from rota.errors import BackendError, StateError
 from rota.hooks import capture
-from rota.ports import Clock, DrivenClock, Executor, NodeRow, Store
-
-
-@dataclass(frozen=True, slots=True)
-class ShutdownReport:
-    """What became of the runs that were at work when a shutdown began, by run id.
-
-    `finished` ended by themselves; `interrupted` stopped at a safe point or were stopped by force and can go on
-    elsewhere; `abandoned` did not stop in time: their threads may still be at work.
-    """
-
-    finished: tuple[str, ...] = ()
-    interrupted: tuple[str, ...] = ()
-    abandoned: tuple[str, ...] = ()
-
-
-class NodeParts(NamedTuple):
-    """What a node is made of: given by the scheduler, or by a simulation in its place. `foresight`: the store itself,
-    where its clock is moved by hand and it knows when a look at it is worthwhile. `open_store`: to be called before
-    the store is used. `waits_for_store`: whether the node opens although the store is down."""
-
-    settings: Settings
-    row: NodeRow
-    store: Store
-    clock: Clock
-    jobs: Mapping[str, Job]
-    listeners: list[Listener]
-    state: SimpleNamespace
-    executors: Mapping[str, Executor]
-    new_id: Callable[[], str]
-    inline: bool = False
-    new_token: Callable[[], str] | None = None
-    foresight: ForeseeingStore | None = None
-    open_store: Callable[[], None] = lambda: None
-    waits_for_store: bool = False
+from rota.ports import DrivenClock
 
 
 class Node:

@@ -11,7 +11,7 @@ from functools import partial
 
 from rota.drivers.host import Host
 from rota.drivers.loops import Waker, in_own_thread, whatever_comes
-from rota.drivers.node import ShutdownReport
+from rota.drivers.node_parts import ShutdownReport
 
 
 async def start(host: Host) -> None:

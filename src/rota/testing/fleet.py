@@ -21,7 +21,8 @@ from rota.core.run import RunRow
 from rota.drivers.driven import Attending
 from rota.drivers.engine import Engine
 from rota.drivers.identity import seeded_ids
-from rota.drivers.node import Node, NodeParts, ShutdownReport
+from rota.drivers.node import Node
+from rota.drivers.node_parts import NodeParts, ShutdownReport
 from rota.drivers.telling import Listener
 from rota.errors import ConfigurationError, StateError
 from rota.executors.choose import EXECUTORS
