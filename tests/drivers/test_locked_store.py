@@ -675,7 +675,8 @@ def test_a_tick_whose_claim_was_not_answered_is_recorded_and_explained(catch_up)
     locks.fail_next("claim", after=True)
     clock.advance(seconds=20)
     told = scheduler.explain("job", at="2026-03-01T00:02Z")
-    assert (told.reason, told.evidence[-1][:11]) == ("unrecorded", "alive then:")
+    assert (told.reason, told.evidence[-1][:11]) == ("pruned", "alive then:")
+    assert "wrote no record of it" in told.verdict
     clock.advance(minutes=1)
     assert [(run.status, run.reason) for run in scheduler.runs("job")] == [
         ("succeeded", ""),
@@ -683,7 +684,7 @@ def test_a_tick_whose_claim_was_not_answered_is_recorded_and_explained(catch_up)
         ("succeeded", ""),
     ]
     told = scheduler.explain("job", at="2026-03-01T00:02Z")
-    assert told.reason == "unrecorded"
+    assert told.reason == "passed_over"
     assert "wrote no record of it" in told.verdict
     assert "backfill()" in told.hint
     scheduler.shutdown()

@@ -29,7 +29,6 @@ REASONS: Final = (
     "stuck",
     "too_late",
     "passed_over",
-    "unrecorded",
     "cancelled",
     "pruned",
 )
@@ -289,7 +288,7 @@ def _not_disposed(facts: Facts, shown: str) -> Explanation:
 def _not_recorded(facts: Facts, shown: str, evidence: list[str]) -> Explanation:
     if facts.claims_apart:
         verdict = f"What became of {shown} is not known here: {NOT_WRITTEN_DOWN}."
-        return _say(facts, "unrecorded", verdict, evidence, AFTER_A_LOST_CLAIM)
+        return _say(facts, "pruned", verdict, evidence, AFTER_A_LOST_CLAIM)
     return _say(facts, "pruned", f"What became of {shown} is not in the records.", evidence, "")
 
 
