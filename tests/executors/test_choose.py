@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from types import ModuleType
 
 import pytest
 from tests.executors import process_jobs
 
 from rota.errors import ConfigurationError
 from rota.executors.choose import choose_executor
-from rota.executors.targets import find_target, refuse_unless_importable, target_of
+from rota.executors.targets import find_target, refuse_if_another_is_found, refuse_unless_importable, target_of
 
 
 async def coroutine() -> None: ...
@@ -112,3 +113,111 @@ def test_a_target_is_found_again_by_its_name(func: object) -> None:
 def test_a_target_that_is_not_there_says_so() -> None:
     with pytest.raises(ConfigurationError, match="process_jobs has no nowhere there"):
         find_target("tests.executors.process_jobs:nowhere")
+
+
+MODULE = """
+import functools
+
+declared = {}
+
+def job(func):
+    declared[func.__qualname__] = func
+    return func
+
+def traced(func):
+    @functools.wraps(func)
+    def call(*args):
+        return func(*args)
+    return call
+
+@traced
+@job
+def wrapped_above(): ...
+
+@job
+@traced
+def wrapped_below(): ...
+
+@traced
+@job
+@traced
+def wrapped_on_both_sides(): ...
+
+@job
+def given_twice(): ...
+
+def given_twice(): ...
+
+@job
+@traced
+def given_twice_in_one_wrapper(): ...
+
+@traced
+def given_twice_in_one_wrapper(): ...
+
+for number in (1, 2):
+    @job
+    def of_a_loop(): ...
+
+for number in (1, 2):
+    def with_a_default(number=number): ...
+    declared.setdefault("with_a_default", with_a_default)
+
+class Base:
+    @classmethod
+    def of_class(cls): ...
+
+    @staticmethod
+    @job
+    def static(): ...
+
+class Heir(Base): ...
+
+declared["of_class"] = Base.of_class
+declared["of_an_heir"] = Heir.of_class
+declared["gone"] = job(lambda: None)
+"""
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType("shop")
+    monkeypatch.setitem(sys.modules, "shop", module)
+    run(module)
+    return module
+
+
+def run(module: ModuleType) -> None:
+    exec(compile(MODULE, "shop.py", "exec"), module.__dict__)
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("wrapped_above", "write the job's decorator above all others"),
+        ("wrapped_on_both_sides", "write the job's decorator above all others"),
+        ("given_twice", "the one found is at shop.py:32: give each function a name of its own"),
+        ("given_twice_in_one_wrapper", "give each function a name of its own"),
+        ("with_a_default", "give each function a name of its own"),
+        ("of_an_heir", "shop:Base.of_class"),
+    ],
+)
+def test_a_name_that_leads_to_another_function_is_refused(module: ModuleType, name: str, right: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"job 'x': .* is not the function declared") as raised:
+        refuse_if_another_is_found(module.declared[name], "job 'x'")
+    assert right in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["wrapped_below", "of_a_loop", "of_class", "Base.static", "gone"])
+def test_a_module_that_ran_again_has_the_same_functions(module: ModuleType, name: str) -> None:
+    before = module.declared[name]
+    refuse_if_another_is_found(before, "job 'x'")
+    run(module)
+    refuse_if_another_is_found(before, "job 'x'")
+
+
+def test_a_function_whose_module_is_not_there_is_left_to_the_child(module: ModuleType) -> None:
+    given = module.declared["given_twice"]
+    given.__module__ = "nowhere"
+    refuse_if_another_is_found(given, "job 'x'")
+    refuse_if_another_is_found(os.getpid, "job 'x'")

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from tests.waiting import LONGER, PATIENCE, until
 
-from rota import Retry, Scheduler
+from rota import ConfigurationError, Retry, Scheduler
 
 
 def works(run, path):
@@ -171,4 +171,51 @@ def test_a_process_job_cannot_ask_a_scheduler_whose_runs_are_in_the_memory_of_an
     run_id = scheduler.run_now("asks")
     scheduler.run_due()
     assert "give it a store that they share" in scheduler.get_run(run_id).result
+    scheduler.shutdown()
+
+
+def double():
+    return "the one declared"
+
+
+declared_as_double = double
+
+
+def double():  # the point
+    return "another"
+
+
+@pytest.fixture
+def unstarted():
+    scheduler = Scheduler(shutdown_timeout=3)
+    yield scheduler
+    scheduler.shutdown()
+
+
+@pytest.mark.parametrize("start", [Scheduler.start, Scheduler.run_due, Scheduler.run])
+def test_a_process_job_whose_name_leads_to_another_function_keeps_a_scheduler_from_starting(unstarted, start):
+    unstarted.add(declared_as_double, executor="process")
+    with pytest.raises(ConfigurationError, match=r"job 'double': .*:double names is not the function declared"):
+        start(unstarted)
+    unstarted.configure(tz="Europe/Paris")
+    unstarted.add(double, executor="process", replace=True)
+    unstarted.start()
+    assert ended(unstarted, unstarted.run_now("double")).result == "another"
+
+
+def test_a_process_job_of_such_a_name_that_is_declared_later_fails_without_being_called(unstarted):
+    unstarted.start()
+    unstarted.add(declared_as_double, executor="process")
+    run = ended(unstarted, unstarted.run_now("double"))
+    assert (run.status, run.attempts[0].error_type) == ("failed", "rota.errors.ConfigurationError")
+    assert "give each function a name of its own" in run.error
+
+
+def test_a_name_does_not_matter_where_no_process_is_used(rota_clock):
+    scheduler = Scheduler(clock=rota_clock)
+    scheduler.add(declared_as_double, executor="process")
+    scheduler.start()
+    run_id = scheduler.run_now("double")
+    rota_clock.advance(seconds=1)
+    assert scheduler.get_run(run_id).result == "the one declared"
     scheduler.shutdown()

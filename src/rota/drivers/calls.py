@@ -20,7 +20,7 @@ from rota.core.run import JSON, RunRow
 from rota.errors import LeaseLost
 from rota.executors.forked import leave_forked
 from rota.executors.inline import is_main_thread
-from rota.executors.targets import target_of
+from rota.executors.targets import refuse_if_another_is_found, target_of
 from rota.hooks.log_buffer import HandedOver, LogCapture
 from rota.hooks.logging import bind_run, run_logger, unbind_run
 
@@ -141,8 +141,9 @@ class AttemptCall:
             current.reset(token)
 
     def facts(self) -> Mapping[str, JSON]:
-        """What a child process needs to make the call."""
+        """What a child process needs to make the call. `ConfigurationError` where it would find another function."""
         row = self.row
+        refuse_if_another_is_found(self.job.func, f"job {self.job.id!r}")
         args, kwargs = self._given()
         zone = self.job.zone or self.services.zone
         return {

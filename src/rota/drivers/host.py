@@ -38,6 +38,7 @@ from rota.drivers.runtime import Runtime, make_runtime
 from rota.drivers.signals import StopSignals, ctrl_c_raises_here
 from rota.drivers.telling import Listener
 from rota.errors import StateError
+from rota.executors.targets import refuse_if_another_is_found
 from rota.hooks import capture
 from rota.hooks.logging import warn_visibly
 from rota.locks import MemoryLocks
@@ -358,6 +359,8 @@ class Host:
         return self._renamed.get(claim_id, claim_id)
 
     def _start(self, mode: str, loop: AbstractEventLoop | None) -> None:
+        if not isinstance(self.clock, DrivenClock):
+            self._refuse_misnamed_process_jobs()
         runtime = self._runtime = self._runtime or self._made()
         given = self._configuration.executors
         clock, settings = runtime.clock, runtime.settings
@@ -377,6 +380,12 @@ class Host:
             watch_for_reloader(node.engine, self._disarm)
         if not is_manual and not runtime.store.shared and worker_count() > 1:
             warn_visibly("scheduler.not_shared", f"scheduler {self._configuration.name!r}: {ALONE_AMONG_WORKERS}")
+
+    def _refuse_misnamed_process_jobs(self) -> None:
+        """By now the modules that declare them have, as a rule, run to their end."""
+        for job in list(self._jobs.values()):
+            if job.executor == "process":
+                refuse_if_another_is_found(job.func, f"job {job.id!r}")
 
     def _open_node(self, node: Node, mode: str, open_it: Callable[[], None]) -> None:
         self.node, self.mode = node, mode

@@ -181,9 +181,10 @@ class _Conversation:
         """Hold the conversation, from a free child to the end of the call."""
         if self._stop_reason is not None:
             return Outcome(error=RunCancelled(self._stop_reason))
+        call: dict[str, JSON] = {"op": "call", "facts": dict(self.call.facts())}
         child = self._executor.take()
         try:
-            outcome = self._talk(child)
+            outcome = self._talk(child, call)
         except (EOFError, OSError):
             outcome = self._child_is_gone(child)
         except BaseException:
@@ -196,16 +197,16 @@ class _Conversation:
             self._executor.give_back(child)
         return outcome
 
-    def _talk(self, child: ChildProcess) -> Outcome:
+    def _talk(self, child: ChildProcess, call: Mapping[str, JSON]) -> Outcome:
         if child.is_ready:
-            child.send({"op": "call", "facts": dict(self.call.facts())})
+            child.send(call)
         while True:
             message = child.receive(BEAT)
             if message is not None and message["op"] == "end":
                 return self._ended(message)
             if message is not None and message["op"] == "ready":
                 child.is_ready = True
-                child.send({"op": "call", "facts": dict(self.call.facts())})
+                child.send(call)
             elif message is not None:
                 self._serve(child, message)
             self._steer(child)

@@ -1,6 +1,7 @@
 """How a function is named for another process, `module:qualname`, and found there again.
 
-Law: what cannot be found by its name is refused at registration, never at 2 a.m.
+Law: what cannot be found by its name is refused at registration, never at 2 a.m. A name that leads to another function
+is refused at the start, since it is bound only after the registration, and at each call.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
+from rota.core.job import place_of
 from rota.errors import ConfigurationError
 
 
@@ -26,6 +28,23 @@ def refuse_unless_importable(func: object) -> None:
         )
 
 
+def refuse_if_another_is_found(func: object, where: str) -> None:
+    """`ConfigurationError` for a function whose name leads to another one here, as it would in a child. `where` names
+    the job. A module that has run again has made the same functions anew."""
+    module, qualname = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
+    found = _found(sys.modules.get(str(module)), str(qualname))
+    if found is None or _is_same(found, func):
+        return
+    if inspect.unwrap(cast("Callable[..., object]", found), stop=lambda one: one == func) == func:
+        why = "a decorator above the job's has wrapped it: write the job's decorator above all others"
+    else:
+        why = f"the one found is at {place_of(found)}: give each function a name of its own"
+    raise ConfigurationError(
+        f"{where}: a process job is found by its module and name, and what {target_of(func)} names is not the function"
+        f" declared, at {place_of(func)}; {why}"
+    )
+
+
 def target_of(func: object) -> str:
     """`module:qualname`, unchecked."""
     return f"{getattr(func, '__module__', None)}:{getattr(func, '__qualname__', None)}"
@@ -34,16 +53,37 @@ def target_of(func: object) -> str:
 def find_target(target: str) -> Callable[..., object]:
     """The function of that name, its module imported; `ConfigurationError` where there is none."""
     module_name, _, qualname = target.partition(":")
-    found: object = sys.modules.get(module_name) or importlib.import_module(module_name)
-    try:
-        for name in qualname.split("."):
-            found = getattr(found, name)
-    except AttributeError:
+    found = _found(sys.modules.get(module_name) or importlib.import_module(module_name), qualname)
+    if found is None:
         raise ConfigurationError(
             f"{target!r} was not found in the child process: {module_name} has no {qualname} there. Is it defined under"
             f" `if __name__ == '__main__'`, or under another name than its own?"
-        ) from None
+        )
     return cast("Callable[..., object]", found)
+
+
+def _found(module: object, qualname: str) -> object:
+    """What the name leads to in a module; `None`: nothing."""
+    found = module
+    for name in qualname.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+def _is_same(found: object, func: object) -> bool:
+    """Whether they are one function, or were made by the same lines; so what decorators have wrapped in them."""
+    if found == func:
+        return True
+    if getattr(func, "__code__", None) is None or _made_by(found) != _made_by(func):
+        return False
+    wrapped = getattr(found, "__wrapped__", None), getattr(func, "__wrapped__", None)
+    return wrapped == (None, None) or _is_same(*wrapped)
+
+
+def _made_by(func: object) -> tuple[object, ...]:
+    """What makes a function what it is; of a method, the name of its class as well."""
+    owner = target_of(getattr(func, "__self__", None))
+    return owner, *(getattr(func, name, None) for name in ("__code__", "__defaults__", "__kwdefaults__"))
 
 
 def _why_not_importable(func: object) -> str | None:
