@@ -98,6 +98,62 @@ if __name__ == "__main__":
         assert "StateError: this process was forked by the job" in program.stderr
 
 
+def test_what_any_job_forks_does_not_hold_its_run_and_writes_nothing_to_it(tmp_path: Path) -> None:
+    text = """
+import asyncio, inspect, multiprocessing
+
+scheduler = Scheduler("forks", store="sqlite:///rota.db")
+
+def told(use):
+    try:
+        given = use()
+        return asyncio.run(given) if inspect.iscoroutine(given) else given
+    except Exception as error:
+        return type(error).__name__
+
+def looks(run, writes, pipe):
+    pipe.send([run.lease.held, run.cancel_reason, *map(told, writes)])
+
+def in_a_child(run, writes):
+    ours, theirs = multiprocessing.Pipe()
+    looks(run, [], theirs)
+    child = multiprocessing.get_context("fork").Process(target=looks, args=(run, writes, theirs))
+    child.start()
+    child.join()
+    return [ours.recv(), ours.recv()]
+
+def in_a_plain_function(run):
+    def write():
+        run.checkpoint["by"] = "child"
+    return in_a_child(run, [write, lambda: run.progress(1), lambda: run.step("pay", int), run.lease.assert_held])
+
+async def in_a_coroutine(run):
+    writes = [lambda: run.checkpoint.set("by", "child"), lambda: run.progress(1), lambda: run.step("pay", int)]
+    return in_a_child(run, [*writes, run.lease.assert_held])
+
+jobs = [
+    scheduler.add(in_a_plain_function, id="thread"),
+    scheduler.add(in_a_plain_function, id="inline", executor="inline"),
+    scheduler.add(in_a_plain_function, id="process", executor="process"),
+    scheduler.add(in_a_coroutine, id="asyncio"),
+]
+if __name__ == "__main__":
+    scheduler.start()
+    for job in jobs:
+        run_id = scheduler.run_now(job)
+        while scheduler.get_run(run_id).is_open:
+            time.sleep(0.005)
+        run = scheduler.get_run(run_id)
+        say(job.id, run.result, run.progress)
+    scheduler.shutdown()
+"""
+    errors = ["StateError", "StateError", "StateError", "LeaseLost"]
+    seen = [[True, None], [False, "lease_lost", *errors]]
+    with Program(tmp_path, text) as program:
+        assert program.end() == 0, program.stderr
+        assert program.lines == [f"{name} {seen} None" for name in ("thread", "inline", "process", "asyncio")]
+
+
 def test_a_child_whose_streams_are_held_by_a_thread_of_the_parents_ends_all_the_same(tmp_path: Path) -> None:
     text = """
 scheduler = Scheduler("forks")

@@ -5,6 +5,7 @@ Law: called from the threads and loops that run user code; touches no state of t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 from rota.core.run import RunRow
 from rota.drivers.off_loop import at_once, to_thread
 from rota.errors import LeaseLost
+from rota.executors.forked import refuse_forked
 from rota.hooks.logging import run_logger
 from rota.ports import Clock, Store
 
@@ -36,6 +38,7 @@ class Services:
         self._leased = leased
         self._inline = inline
         self._state = state
+        self._pid = os.getpid()
         self.zone = zone
         self.calls: dict[str, AttemptCall] = {}
 
@@ -53,7 +56,9 @@ class Services:
         return round(self._clock.monotonic() * 1_000_000)
 
     def held(self, row: RunRow) -> bool:
-        """Whether this process may still trust its lease on the run."""
+        """Whether this process may still trust its lease on the run. One that the job has forked never had it."""
+        if os.getpid() != self._pid:
+            return False
         call = self.calls.get(row.id)
         if call is None or call.row.token != row.token:
             return False
@@ -64,7 +69,9 @@ class Services:
         return dict(self._store.values(f"run:{row.id}")) if row.attempt > 1 else {}
 
     def keep_value(self, row: RunRow, key: str, text: str | None) -> None:
-        """Keep or forget a value; durable when this returns. `LeaseLost` where the run is no longer held."""
+        """Keep or forget a value; durable when this returns. `LeaseLost` where the run is no longer held,
+        `StateError` in what the job has forked."""
+        refuse_forked(self._pid)
         self._assert_held(row)
         if text is None:
             self._store.delete_value(f"run:{row.id}", key)
@@ -72,7 +79,8 @@ class Services:
             raise LeaseLost(f"run {row.id} is no longer held by this process: {key!r} was not kept")
 
     def keep_progress(self, row: RunRow, text: str) -> None:
-        """Keep how far the run is. `LeaseLost` where it is no longer held."""
+        """Keep how far the run is. `LeaseLost` and `StateError` as above."""
+        refuse_forked(self._pid)
         if row.token is None or not self._store.set_progress(row.id, row.token, text):
             raise LeaseLost(f"run {row.id} is no longer held by this process: its progress was not kept")
 

@@ -34,9 +34,8 @@ from rota.core.calling import as_result, shape_of
 from rota.core.context import AsyncRun, Run, current
 from rota.core.json_values import result_text
 from rota.core.run import JSON, RunRow
-from rota.errors import StateError
 from rota.executors.child_services import ChildServices
-from rota.executors.forked import TermInForks, leave_forked
+from rota.executors.forked import TermInForks, leave_forked, refuse_forked
 from rota.executors.remote_error import pack, unpack
 from rota.executors.targets import find_target
 
@@ -87,8 +86,7 @@ class Child:
     def ask(self, method: str, params: Mapping[str, JSON], timeout: float | None = None) -> JSON:
         """Have the parent do something for the run, and wait for its answer, which may be an exception. `TimeoutError`
         where it does not answer within `timeout` seconds."""
-        if os.getpid() != self._pid:
-            raise StateError("this process was forked by the job; only the job itself can use its run")
+        refuse_forked(self._pid)
         number = next(self._numbers)
         box: SimpleQueue[Mapping[str, JSON]] = SimpleQueue()
         self._replies[number] = box

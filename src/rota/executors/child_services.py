@@ -6,6 +6,7 @@ Law: what needs the store or the lease is asked of the parent, through `ask`; th
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
@@ -42,6 +43,7 @@ class ChildServices:
     def __init__(self, ask: Ask, tell: Callable[[str, Mapping[str, JSON]], None]) -> None:
         self._ask = ask
         self._tell = tell
+        self._pid = os.getpid()
         self._is_held = True
         self._ask_again_at = 0.0
 
@@ -55,7 +57,10 @@ class ChildServices:
         return SYSTEM.now()
 
     def held(self, row: RunRow) -> bool:  # noqa: ARG002  # the parent knows which run this process is at
-        """Whether the parent holds the run's lease. Once it does not, it never does again."""
+        """Whether the parent holds the run's lease. Once it does not, it never does again. What the job forks has no
+        part in it."""
+        if os.getpid() != self._pid:
+            return False
         if self._is_held and SYSTEM.boottime() >= self._ask_again_at:
             try:
                 self._is_held = bool(self._ask("held", {}, PATIENCE))

@@ -1,4 +1,4 @@
-"""A job that forks: its child ends with the call, since all that follows the call is the parent's."""
+"""A job that forks: its child ends with the call, since all that follows is the parent's, and the run is too."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from collections.abc import Callable
 from threading import Timer, get_ident
 from typing import Final
 
+from rota.errors import StateError
+
 TO_FLUSH: Final = 1.0
 """Seconds that the child's streams have to take what was written. A thread of the parent's may have held their locks
 when it forked, and is not there to let go of them."""
+
+
+def refuse_forked(pid: int) -> None:
+    """`StateError` where this is not the process `pid`, which has the run."""
+    if os.getpid() != pid:
+        raise StateError("this process was forked by the job; only the job itself can use its run")
 
 
 def leave_forked(pid: int, error: BaseException | None = None) -> None:
