@@ -481,8 +481,10 @@ class Scheduler(Declaring):
 
     def _stored_id(self, job: JobLike | None) -> str | None:
         """The id in the store; one that is not declared here may still have records."""
-        if job is None or (isinstance(job, str) and job not in self._jobs and self._runtime.store.job_states([job])[0]):
-            return job if job is None else str(job)
+        if job is None:
+            return None
+        if isinstance(job, str) and job not in self._jobs and self._runtime.operations.is_known(job):
+            return job
         return self._job(job).claim_id
 
     def _queued(self, row: RunRow) -> RunRow:

@@ -114,10 +114,30 @@ class Unsigned(Interval):
         raise RuntimeError("it is not JSON")
 
 
+class Illegible(Interval):
+    """A trigger of the user's, whose definition no store can keep."""
+
+    def signature(self) -> str:
+        return "every \udcff"
+
+
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_a_trigger_without_a_signature_keeps_its_own_job_alone_from_running(nodes, caplog):
+@pytest.mark.parametrize(
+    ("guilty", "error"),
+    [
+        (Unsigned, ("RuntimeError", "it is not JSON")),
+        (
+            Illegible,
+            (
+                "ConfigurationError",
+                r"the signature of its trigger: 'every \\udcff' has a lone surrogate, which no store can keep",
+            ),
+        ),
+    ],
+)
+def test_a_trigger_without_a_signature_keeps_its_own_job_alone_from_running(nodes, guilty, error, caplog):
     scheduler = Scheduler("user-code")
-    for name, kind in (("before", Interval), ("guilty", Unsigned), ("after", Interval)):
+    for name, kind in (("before", Interval), ("guilty", guilty), ("after", Interval)):
         scheduler.add(lambda: None, kind(minutes=1), id=name)
     with simulate(scheduler, start=START, nodes=nodes) as simulation:
         simulation.advance(minutes=3)
@@ -128,8 +148,8 @@ def test_a_trigger_without_a_signature_keeps_its_own_job_alone_from_running(node
     told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("trigger.failed")]
     assert len(told) == nodes
     assert (
-        "job 'guilty' does not run in this process: its trigger raised RuntimeError when it was asked for its signature"
-        " (it is not JSON); mend it, and start or declare the job again"
+        f"job 'guilty' does not run in this process: its trigger raised {error[0]} when it was asked for its signature"
+        f" ({error[1]}); mend it, and start or declare the job again"
     ) in told[0]
 
 

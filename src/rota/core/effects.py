@@ -6,10 +6,14 @@ and the same token.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from rota.core.json_values import storable
 from rota.core.run import RunRow, rfc3339
 from rota.core.values import Value, value
+
+if TYPE_CHECKING:
+    from rota.core.job import Job
 
 
 @value
@@ -19,6 +23,11 @@ class JobSeen(Value):
     job_id: str
     signature: str
     renamed_from: str | None = None
+
+
+def seen_of(job: Job) -> JobSeen:
+    """What the store is told of a job. A signature that no store can keep raises `ConfigurationError`."""
+    return JobSeen(job.id, storable(job.signature, "the signature of its trigger"), job.options.renamed_from)
 
 
 @value

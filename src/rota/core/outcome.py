@@ -62,7 +62,8 @@ def describe(outcome: Outcome) -> ErrorText | None:
 
 def _type_name(error: BaseException) -> str:
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return _bounded(name, ERROR_LIMIT)
 
 
 def message_of(error: BaseException) -> str:

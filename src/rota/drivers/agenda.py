@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rota.core import lifecycle, misfire
-from rota.core.effects import JobSeen, JobState, TickAnswer, TickClaim
+from rota.core.effects import JobSeen, JobState, TickAnswer, TickClaim, seen_of
 from rota.core.job import Job
 from rota.core.lifecycle import Flow, Holder
 from rota.core.misfire import Plan, due_of
@@ -122,7 +122,7 @@ class Agenda:
     def _to_declare(self, job: Job) -> JobSeen | None:
         """The job as the store is told of it; `None`: its trigger raised, and the job does not run here."""
         try:
-            return JobSeen(job.id, job.signature, job.options.renamed_from)
+            return seen_of(job)
         except Exception as error:  # noqa: BLE001  # a trigger may be the user's code
             kind = type(error).__name__
             self.forget(job.claim_id)

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from rota.core.explain import Explanation, Facts, NodeSpan, explain, skipped_for_a_run, telling_row
 from rota.core.job import Job
+from rota.core.json_values import storable
 from rota.core.misfire import due_of
 from rota.core.run import FINAL, OPEN, RunRow, rfc3339
 from rota.drivers.asked import instant
@@ -54,7 +55,7 @@ class Explaining:
         text = f"No job {job_id!r} is declared in this process."
         hint = "Look for its module: is it imported where the scheduler starts?"
         try:
-            row = self._store.run(job_id)
+            row = self._store.run(storable(job_id, "explain: job"))
         except BackendError:
             row = None
         if row is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from rota.core.effects import JobSeen, JobState, TickClaim
+from rota.core.effects import JobState, TickClaim, seen_of
 from rota.core.job import Job
 from rota.core.json_values import storable, to_text
 from rota.core.lifecycle import Holder, asked_window_start, tick_claim
@@ -164,7 +164,11 @@ class Operations:
         known = self._store.job_states([job.claim_id])[0]
         if known is not None:
             return known
-        return self._store.sync_jobs([JobSeen(job.id, job.signature, job.options.renamed_from)])[0]
+        return self._store.sync_jobs([seen_of(job)])[0]
+
+    def is_known(self, job_id: str) -> bool:
+        """Whether the store has seen a job of that id."""
+        return self._store.job_states([storable(job_id, "job")])[0] is not None
 
     def pause(self, job: Job, reason: str) -> JobState:
         """Pause with a reason."""
