@@ -235,3 +235,82 @@ app.run(debug=True, port=0)
     with Program(tmp_path, text) as program:
         program.wait_for("child runs")
         program.wait_for("parent armed")
+
+
+needs_uvicorn = pytest.mark.skipif(find_spec("uvicorn") is None, reason="uvicorn is not installed")
+
+
+@needs_uvicorn
+@pytest.mark.parametrize("how", ["reload=True", "workers=2"])
+def test_the_parent_of_uvicorns_children_is_disarmed(tmp_path, how):
+    text = f"""
+scheduler = Scheduler("dev", store="sqlite:///rota.db", shutdown_timeout=2)
+
+@scheduler.interval(seconds=1)
+def each(run):
+    note(run, "start")
+
+scheduler.start()
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+
+def watch():
+    while __name__ == "program" and not scheduler.health().alive:
+        time.sleep(0.05)
+    while __name__ == "__main__" and "parent of uvicorn's" not in scheduler.health().why:
+        time.sleep(0.05)
+    say(__name__, scheduler.health().alive)
+
+threading.Thread(target=watch, daemon=True).start()
+
+if __name__ == "__main__":
+    import uvicorn
+    uvicorn.run("program:app", {how}, port=0, log_level="warning", lifespan="off")
+"""
+    with Program(tmp_path, text) as program:
+        program.wait_for("program True", times=2 if how == "workers=2" else 1)
+        program.wait_for("__main__ False")
+        by_the_parent = len([entry for entry in ledger(tmp_path) if entry.pid == program.process.pid])
+        count = len(ledger(tmp_path))
+        assert until(lambda: len(ledger(tmp_path)) >= count + 2)
+        entries = ledger(tmp_path)
+        program.send(signal.SIGTERM)
+        program.end()
+    assert len([entry for entry in entries if entry.pid == program.process.pid]) == by_the_parent
+    assert "__mp_main__ True" not in program.lines
+    assert_sound(entries)
+
+
+@needs_uvicorn
+@pytest.mark.parametrize(("how", "children"), [("reload=True", 1), ("workers=2", 2)])
+def test_a_scheduler_of_the_lifespan_runs_in_the_children_of_uvicorn_alone(tmp_path, how, children):
+    text = f"""
+scheduler = Scheduler("dev", store="sqlite:///rota.db", shutdown_timeout=2)
+
+@scheduler.interval(seconds=1)
+def each(run):
+    note(run, "start")
+
+async def app(scope, receive, send):
+    assert scope["type"] == "lifespan"
+    await receive()
+    async with scheduler:
+        say(__name__, scheduler.health().alive)
+        await send({{"type": "lifespan.startup.complete"}})
+        await receive()
+    await send({{"type": "lifespan.shutdown.complete"}})
+
+if __name__ == "__main__":
+    import uvicorn
+    uvicorn.run("program:app", {how}, port=0, log_level="warning")
+"""
+    with Program(tmp_path, text) as program:
+        program.wait_for("program True", times=children)
+        assert until(lambda: len(ledger(tmp_path)) >= 2)
+        program.send(signal.SIGTERM)
+        program.end()
+    entries = ledger(tmp_path)
+    assert_sound(entries)
+    assert program.process.pid not in {entry.pid for entry in entries}
+    assert "does not run jobs" not in program.stderr

@@ -19,6 +19,7 @@ MASTER_STACK = ("__main__", "gunicorn.app.base", "gunicorn.arbiter")
 MASTER = Process(pid=7, stack=MASTER_STACK)
 JUST_FORKED = Process(pid=7, stack=MASTER_STACK, is_server_worker=True)
 WORKER = Process(pid=7, stack=(*MASTER_STACK, "gunicorn.workers.base", "gunicorn.workers.gthread"))
+SUPERVISING = ("__main__", "uvicorn.main", "uvicorn.supervisors.multiprocess")
 RELOADED = {"WERKZEUG_RUN_MAIN": "true"}
 
 
@@ -32,6 +33,7 @@ RELOADED = {"WERKZEUG_RUN_MAIN": "true"}
         (["/venv/bin/uvicorn", "shop:app"], {}, ("uvicorn",), HERE),
         (["/venv/bin/uvicorn", "shop:app", "--reload"], {}, (), Process(7, "uvicorn")),
         (["/venv/bin/uvicorn", "shop:app", "--workers", "2"], {}, (), Process(7, "uvicorn")),
+        (["app.py"], {}, (), Process(7, "uvicorn", stack=SUPERVISING)),
         (["/venv/bin/fastapi", "dev", "shop.py"], {}, (), Process(7, "uvicorn")),
         (["/venv/bin/fastapi", "run", "shop.py"], {}, (), HERE),
         (["/venv/bin/hypercorn", "shop:app"], {}, (), Process(7, "hypercorn")),
@@ -87,6 +89,7 @@ def test_it_runs_jobs_in(argv: list[str], environ: dict[str, str], modules: tupl
         (["manage.py", "runserver_plus"], {}, DJANGO, HERE, "Django's reloader"),
         (["/venv/bin/uvicorn", "shop:app", "--reload"], {}, (), HERE, "uvicorn's reloader"),
         (["/venv/bin/fastapi", "dev", "shop.py"], {}, (), HERE, "uvicorn's reloader"),
+        (["app.py"], {}, (), Process(7, stack=SUPERVISING), "uvicorn's reloader or workers"),
         (["script.py"], {"ROTA_AUTOSTART": "never"}, (), HERE, "ROTA_AUTOSTART=never"),
     ],
 )

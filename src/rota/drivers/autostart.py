@@ -220,6 +220,8 @@ def _is_django_reloader(facts: Facts) -> bool:
 def _is_uvicorn_reloader(facts: Facts) -> bool:
     if facts.process.child_of:
         return False
+    if any(module.startswith("uvicorn.supervisors.") for module in facts.process.stack):  # in `uvicorn.run(…)`
+        return True
     if facts.program == "fastapi":
         is_dev = facts.command(()) == "dev" and "--no-reload" not in facts.argv
         return is_dev or "--reload" in facts.argv or "--workers" in facts.argv

@@ -1,8 +1,9 @@
 """The parent of a reloader that could not be told when it started its scheduler: looked for again, a while later.
 
-Law: `app.run(debug=True)` turns a process that has been serving as any other into the parent of Werkzeug's reloader,
-whose child then runs the same jobs. From there on the parent only arms. A program that has not loaded Werkzeug by the
-first look is left alone: an idle scheduler sleeps.
+Law: `app.run(debug=True)` and `uvicorn.run("app:app", reload=True)` turn a process that has been serving as any other
+into the parent of Werkzeug's reloader, or of uvicorn's reloader or workers, whose children then run the same jobs. From
+there on the parent only arms. A program that has loaded nothing of the web by the first look is left alone: an idle
+scheduler sleeps.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ FIRST_LOOK: Final = 1_000_000
 
 LAST_LOOK: Final = 32_000_000
 
+WEB: Final = ("werkzeug", "uvicorn", "starlette")
+"""What is loaded in a program that may yet run such a server."""
+
 
 def watch_for_reloader(engine: Engine, disarm: Callable[[Decision], None]) -> None:
     """Have `disarm` called, on a thread of its own, when this process turns out to be a reloader's parent."""
@@ -39,13 +43,12 @@ class _Look:
 
     def come_due(self, _due: int, engine: Engine) -> None:
         """Look, and arm the next look."""
-        if "werkzeug" not in sys.modules:
+        if not any(name in sys.modules for name in WEB):
             return
-        if "werkzeug.serving" in sys.modules:
-            decision = decide_here()
-            if not decision.run:
-                threading.Thread(target=self._disarm, args=(decision,), name="rota-shutdown", daemon=True).start()
-                return
+        decision = decide_here()
+        if not decision.run:
+            threading.Thread(target=self._disarm, args=(decision,), name="rota-shutdown", daemon=True).start()
+            return
         self._gap *= 2
         if self._gap <= LAST_LOOK:
             engine.arm(engine.time + self._gap, self)
