@@ -10,7 +10,7 @@ import pytest
 
 from rota.errors import ConfigurationError, CronSyntaxError
 from rota.triggers import Cron
-from rota.triggers.cron_syntax import FIELDS, HOUR, MINUTE, MONTH, WEEKDAY, Field, parse, values_of
+from rota.triggers.cron_syntax import FIELDS, HOUR, MINUTE, MONTH, WEEKDAY, DayMatch, Field, parse, values_of
 from rota.triggers.cron_table import bits_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -343,6 +343,21 @@ def test_fields_by_name_refuse_what_is_no_field(fields: dict[str, Any]) -> None:
 )
 def test_says_it_in_one_sentence(text: str, expected: str) -> None:
     assert Cron(text).describe() == expected
+
+
+@pytest.mark.parametrize("day_match", [None, "and", "or"])
+@pytest.mark.parametrize("any_day", ["*", "?", "*/1"])
+def test_a_day_field_that_does_not_restrict_is_not_told(any_day: str, day_match: DayMatch | None) -> None:
+    for text, expected in (
+        (f"0 0 {any_day} * mon", "At 00:00 on Monday, UTC."),
+        (f"0 0 13 * {any_day}", "At 00:00 on day 13 of the month, UTC."),
+        (f"0 0 {any_day} * {any_day}", "At 00:00 every day, UTC."),
+    ):
+        trigger, plain = Cron(text, day_match=day_match), Cron(text.replace(any_day, "*"))
+        assert trigger.describe() == expected
+        tick = START
+        for _ in range(10):
+            assert trigger.next_after(tick) == (tick := plain.next_after(tick) or START)
 
 
 def test_says_seconds() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rota.errors import ConfigurationError
 from rota.triggers import AnyOf, Calendar, Cron, Excluding, Interval, Once, RRule, Trigger, Within, trigger_from_json
-from rota.triggers.base import from_micros, to_micros
+from rota.triggers.base import FIRST_INSTANT, LAST_INSTANT, from_micros, to_micros
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -103,6 +103,19 @@ def test_next_and_previous_agree(trigger: Trigger) -> None:
         assert trigger.previous_tick(following) == tick
         assert trigger.previous_tick(tick + 1) == tick
         tick = following
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda trigger: type(trigger).__name__)
+def test_an_instant_outside_the_years_of_utc_is_earlier_or_later_than_any_tick(trigger: Trigger, zone: str) -> None:
+    bound = trigger.bind(ZoneInfo(zone), "job")
+    too_late = datetime(9999, 12, 31, 23, 30, tzinfo=timezone(timedelta(hours=-12)))
+    too_early = datetime(1, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=14)))
+    last, first = bound.previous_tick(LAST_INSTANT + 1), bound.next_tick(FIRST_INSTANT - 1)
+    assert bound.previous(too_late) == (None if last is None else from_micros(last))
+    assert bound.next_after(too_early) == (None if first is None else from_micros(first))
+    assert bound.next_after(too_late) is None
+    assert bound.previous(too_early) is None
 
 
 @given(st.datetimes(timezones=st.sampled_from([UTC, TOKYO, ZoneInfo("America/New_York")]), allow_imaginary=False))

@@ -132,7 +132,10 @@ class Trigger:
             since = instant - EPOCH
         except TypeError:
             raise ConfigurationError(_not_aware(instant)) from None
-        tick = self.next_tick((since.days * 86_400 + since.seconds) * SECOND + since.microseconds)
+        after = (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
+        if after < FIRST_INSTANT:  # an offset may lead out of the years that UTC has
+            after = FIRST_INSTANT - 1
+        tick = self.next_tick(after)
         return None if tick is None else EPOCH + timedelta(0, 0, tick)
 
     def previous(self, instant: datetime) -> datetime | None:
@@ -140,7 +143,7 @@ class Trigger:
 
         Raises ``ConfigurationError`` for a naive datetime.
         """
-        tick = self.previous_tick(to_micros(instant))
+        tick = self.previous_tick(min(to_micros(instant), LAST_INSTANT + 1))
         return None if tick is None else from_micros(tick)
 
     def __or__(self, other: object) -> AnyOf:

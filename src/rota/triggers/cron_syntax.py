@@ -38,6 +38,9 @@ REMEMBERED: Final = 4096
 DayMatch = Literal["and", "or"]
 DAY_MATCHES: Final[tuple[str, ...]] = get_args(DayMatch)
 
+ANY_DAY: Final = ("*", "?", "*/1")
+"""The texts of a day field that does not restrict, whatever ``day_match`` says."""
+
 
 class Field:
     """One column of an expression: its name, its least and greatest value, its range for ``H``, its names."""
@@ -138,7 +141,7 @@ def _parsed(text: str, seconds: bool, day_match: DayMatch | None, seed: str | No
             start = _start_of(text, index if seconds else index - 1)
             raise CronSyntaxError(text, field.name, start + refused.offset, refused.reason, refused.length) from None
     days, weekdays = _restriction(texts[3], values[3]), _restriction(texts[5], values[5])
-    rule = DayRule(values[4][0], days, weekdays, _either(texts, day_match))
+    rule = DayRule(values[4][0], days, weekdays, either_day(texts, day_match))
     table = CronTable(values[0][0], values[1][0], values[2][0], rule)
     if not rule.plainly_possible and not table.names_a_day:
         at = 3 if seconds else 2
@@ -229,12 +232,12 @@ def _start_of(text: str, index: int) -> int:
 
 
 def _restriction(text: str, values: Values) -> Values | None:
-    return None if text in ("*", "?") else values
+    return None if text in ANY_DAY else values
 
 
-def _either(texts: tuple[str, ...], day_match: DayMatch | None) -> bool:
+def either_day(texts: tuple[str, ...], day_match: DayMatch | None) -> bool:
     """Whether a day need match only one of the two day fields."""
-    if texts[3] in ("*", "?", "*/1") or texts[5] in ("*", "?", "*/1"):
+    if texts[3] in ANY_DAY or texts[5] in ANY_DAY:
         return False
     if day_match is not None:
         return day_match == "or"

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from rota.errors import ConfigurationError
-from rota.triggers.cron_syntax import FIELDS, MINUTE, SECOND, WEEKDAY, Field, ParsedCron, values_of
+from rota.triggers.cron_syntax import (
+    ANY_DAY,
+    FIELDS,
+    MINUTE,
+    SECOND,
+    WEEKDAY,
+    DayMatch,
+    Field,
+    ParsedCron,
+    either_day,
+    values_of,
+)
 from rota.triggers.cron_table import Special, bits_of
 from rota.triggers.words import MONTHS, every, listed, ordinal
 
@@ -43,7 +54,7 @@ def _written(field: Field, value: int | str) -> str:
     return text
 
 
-def sentence(parsed: ParsedCron, day_match: str | None, seed: str | None, zone: str) -> str:
+def sentence(parsed: ParsedCron, day_match: DayMatch | None, seed: str | None, zone: str) -> str:
     """What an expression means, in one plain English sentence."""
     said = _Said(parsed.texts, seed)
     time = said.time()
@@ -121,16 +132,16 @@ class _Said:
             return f" in every {ordinal(step)} hour from midnight"
         return f" in the hours {listed([str(hour) for hour in hours])}"
 
-    def days(self, day_match: str | None) -> str:
+    def days(self, day_match: DayMatch | None) -> str:
         """On which days of month and week."""
-        dates = "" if self.texts[3] in ("*", "?") else self._dates()
-        if self.texts[5] in ("*", "?"):
+        dates = "" if self.texts[3] in ANY_DAY else self._dates()
+        if self.texts[5] in ANY_DAY:
             return f" on {dates}" if dates else ""
         if not dates:
             return f" on {self._weekdays('and')}"
-        if day_match == "and" or (day_match is None and "*" in (self.texts[3][0], self.texts[5][0])):
-            return f" on {dates}, if that is {self._weekdays('or')}"
-        return f" on {dates} or on {self._weekdays('or')}"
+        if either_day(self.texts, day_match):
+            return f" on {dates} or on {self._weekdays('or')}"
+        return f" on {dates}, if that is {self._weekdays('or')}"
 
     def _dates(self) -> str:
         plain, special = self.values[3]
