@@ -23,7 +23,7 @@ from rota.core.registration import (
     refuse_shared_claims,
     unknown_job,
 )
-from rota.drivers.configuration import Configuration, leaving_time, notes_given, refuse_coroutine_hook
+from rota.drivers.configuration import Configuration, leaving_time, notes_given, refuse_unusable_hook
 from rota.errors import ConfigurationError, StateError
 from rota.peer_words import METHOD_WORDS, SCHEDULER_METHODS, SCHEDULER_WORDS
 from rota.spelling import corrects_methods, corrects_names, refuse_unknown
@@ -147,6 +147,8 @@ class Scheduler(Declaring):
         """Declare a job without a decorator; `func` may be `"package.module:name"`. `replace`: whatever had that id."""
         if options:
             refuse_unknown(options, ("trigger", "replace", "id", *OPTION_NAMES), "job options")
+        if type(replace) is not bool:
+            raise ConfigurationError(f"add: replace is True or False, not {replace!r}")
         entry = declared(_resolved(func), trigger, id, options)
         return self._register(entry, replace=replace)
 
@@ -202,7 +204,7 @@ class Scheduler(Declaring):
                 raise ConfigurationError(f"listen: {kind!r} is no event; there are {', '.join(sorted(known))}")
         if not callable(fn):
             raise ConfigurationError(f"listen: a callable that takes an Event is expected, not {fn!r}")
-        refuse_coroutine_hook(fn, "listen")
+        refuse_unusable_hook(fn, "listen")
         from rota.drivers.telling import Listener
 
         self._host.listeners.append(Listener(fn, kinds or None))

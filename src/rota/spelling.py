@@ -27,7 +27,7 @@ IS_COROUTINE: Final = 0x80
 
 def corrects_names(where: str, words: Mapping[str, str] = NO_WORDS) -> Callable[[Called], Called]:
     """Decorator of a function or method, which errors call `where`: a misspelt argument raises `ConfigurationError`,
-    and so does more than it takes by position.
+    unless it takes any name, and so does more than it takes by position.
 
     It makes each call one call more. What is called so often that this counts takes `**unknown: Never` instead, and
     hands it to `refuse_misspelt`; of arguments by position Python tells there.
@@ -39,7 +39,8 @@ def corrects_names(where: str, words: Mapping[str, str] = NO_WORDS) -> Callable[
             try:
                 return called(*args, **kwargs)
             except TypeError:
-                refuse_misspelt(kwargs, called, where, words)
+                if not _flags(called) & TAKES_ANY_NAME:
+                    refuse_misspelt(kwargs, called, where, words)
                 refuse_too_many(args, called, where)
                 raise
 
@@ -47,6 +48,7 @@ def corrects_names(where: str, words: Mapping[str, str] = NO_WORDS) -> Callable[
         async def call_and_await(*args: Any, **kwargs: Any) -> Any:
             return await call(*args, **kwargs)
 
+        cast(FunctionType, called).__qualname__ = where  # what Python itself says of it
         is_coroutine = _flags(called) & IS_COROUTINE
         return cast(Called, call_and_await if is_coroutine else call)
 
@@ -58,7 +60,7 @@ def corrects_methods(words: Mapping[str, Mapping[str, str]]) -> Callable[[Class]
 
     def correct(cls: Class) -> Class:
         for name, value in list(vars(cls).items()):
-            if isinstance(value, FunctionType) and not name.startswith("_") and not _flags(value) & TAKES_ANY_NAME:
+            if isinstance(value, FunctionType) and not name.startswith("_"):
                 setattr(cls, name, corrects_names(name, words.get(name, NO_WORDS))(value))
         return cls
 
@@ -80,7 +82,7 @@ def refuse_too_many(given: Sequence[object], called: Callable[..., object], wher
     """Raise where more is given by position than the function takes so."""
     from inspect import Parameter, signature
 
-    parameters = signature(called).parameters.values()
+    parameters = list(signature(called).parameters.values())
     by_position = [parameter.name for parameter in parameters if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
     by_name = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
     if len(given) <= len(by_position) or any(parameter.kind is Parameter.VAR_POSITIONAL for parameter in parameters):
@@ -89,7 +91,8 @@ def refuse_too_many(given: Sequence[object], called: Callable[..., object], wher
 
     own = len([name for name in by_position if name in ("self", "cls")])
     takes = ", ".join(by_position[own:]) or "nothing"
-    rest = f"; write the others by name: {', '.join(f'{name}=…' for name in by_name)}" if by_name else ""
+    named = [f"{name}=…" for name in by_name] + ["…"] * any(one.kind is Parameter.VAR_KEYWORD for one in parameters)
+    rest = f"; write the others by name: {', '.join(named)}" if named else ""
     raise ConfigurationError(f"{where}: by position it takes {takes}, and {len(given) - own} were given{rest}")
 
 
@@ -121,4 +124,6 @@ def _hint(name: str, known: Sequence[str], words: Mapping[str, str]) -> str:
 
 
 def _flags(called: Callable[..., object]) -> int:
+    while hasattr(called, "__wrapped__"):
+        called = called.__wrapped__
     return cast(FunctionType, called).__code__.co_flags

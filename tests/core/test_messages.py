@@ -165,6 +165,15 @@ def test_the_id_of_a_job_is_not_updated() -> None:
 def test_what_is_to_be_given_by_name_is_told() -> None:
     scheduler: Any = Scheduler()
     scheduler.add(work)
+    assert said(lambda: scheduler.job(None, "work")) == (
+        "job: by position it takes trigger, and 2 were given; write the others by name: id=…, …"
+    )
+    assert said(lambda: scheduler.add(work, None, True)) == (
+        "add: by position it takes func, trigger, and 3 were given; write the others by name: replace=…, id=…, …"
+    )
+    assert said(lambda: Jobs().cron(*cast(Any, ("0 2 * * *", "UTC")))).startswith("cron: by position it takes expr, ")
+    with pytest.raises(TypeError, match=r"^once\(\) missing 1 required positional argument: 'when'"):
+        scheduler.once()
     anything: Any = Retry
     assert said(lambda: scheduler.enqueue("work", 42)) == (
         "enqueue: by position it takes job, and 2 were given; write the others by name:"
@@ -190,8 +199,14 @@ def test_what_is_to_be_given_by_name_is_told() -> None:
         (lambda: Scheduler().interval(minutes=1)(InlineExecutor.capacity), "scheduler.add(thing.method, …)"),
         (
             lambda: Once("2030-01-01T00:00", tz=None).next_after(datetime.fromisoformat("2030-01-01T00:00")),
-            "such as 2030-01-01T00:00:00+00:00",
+            "is naive: which instant it is depends on a zone; give an aware one, with tzinfo=ZoneInfo('Europe/Paris')",
         ),
+        (lambda: Scheduler().add(work, replace=cast(Any, "yes")), "add: replace is True or False, not 'yes'"),
+        (lambda: Retry(on=cast(Any, work)), "does not take: write on=lambda error: …"),
+        (lambda: Scheduler().listen(cast(Any, work)), "cannot be called with an Event: write def hook(event)"),
+        (lambda: Scheduler(hooks=cast(Any, [work])), "cannot be called with an Event: write def hook(event)"),
+        (lambda: Scheduler(defaults={"renamed_from": "old"}), "defaults: renamed_from is the earlier id of one job"),
+        (lambda: Jobs(renamed_from="old"), "Jobs: renamed_from is the earlier id of one job"),
     ],
 )
 def test_what_would_be_right_is_told(meant: Callable[[], object], words: str) -> None:

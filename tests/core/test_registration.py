@@ -104,6 +104,7 @@ def test_a_name_is_a_text_that_stores_can_keep():
         ({"max_running": 0}, "max_running"),
         ({"max_catch_up": None}, "max_catch_up"),
         ({"max_lateness": -1}, "max_lateness"),
+        ({"max_lateness": 0}, "max_lateness: 0 is not more than 0 seconds"),
         ({"jitter": "5"}, "jitter"),
         ({"start": datetime.fromisoformat("2026-01-01")}, "start: .*naive"),
         ({"start": "tomorrow"}, "start"),
@@ -134,6 +135,14 @@ def test_an_option_that_cannot_be_meant_is_refused_at_registration(scheduler, op
     with pytest.raises(ConfigurationError, match=match):
         scheduler.job(Cron("* * * * *"), **options)(work)
     assert len(scheduler.jobs) == 0, "nothing is half registered"
+
+
+def test_arguments_stay_as_they_were_given_whatever_becomes_of_the_objects(scheduler):
+    given, named = [[1]], {"deep": {"a": 1}}
+    job = scheduler.add(lambda *args, **kwargs: None, id="job", args=given, kwargs=named)
+    given[0].append(2)
+    named["deep"]["b"] = 2
+    assert (job.options.args, job.options.kwargs) == (([1],), (("deep", {"a": 1}),))
 
 
 def test_records_of_every_status_in_which_a_run_ends_may_have_their_retention(scheduler):

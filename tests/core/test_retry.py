@@ -113,6 +113,8 @@ def test_a_predicate_that_raises_gives_up(raised):
         {"on": int},
         {"on": (ValueError, "x")},
         {"give_up_on": lambda error: True},
+        {"on": lambda: True},
+        {"on": lambda error, attempt: True},
         {"wait_initial": -1},
         {"wait_max": float("inf")},
         {"wait_exp_base": 0.5},

@@ -56,6 +56,7 @@ class World:
         self.renewal = Renewal(self.clock, threaded=False)
         self.pauses: list[float] = []
         self.on_pause = lambda: None
+        self.holdings = {}
 
     def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -66,8 +67,8 @@ class World:
         self.pause(seconds)
 
     def lock(self, name: str = "invoice:42", **options) -> NamedLock:
-        services = LockServices("billing", self.wire, self.clock, self.renewal, self.pause, self.async_pause)
-        return NamedLock(services, name, **options)
+        given = (self.wire, self.clock, self.renewal, self.pause, self.async_pause)
+        return NamedLock(LockServices("billing", *given, holdings=self.holdings), name, **options)
 
     def advance(self, seconds: float) -> None:
         """Pass the time in small steps, renewing as a driver does."""
@@ -115,9 +116,23 @@ def test_fences_grow_and_tokens_are_128_fresh_bits(world):
 
 
 def test_it_is_not_re_entrant(world):
-    with world.lock(), pytest.raises(LockHeld, match="'invoice:42' is held by another"), world.lock():
+    told = "'invoice:42' is held by another block of this process, and no lock is re-entrant$"
+    with world.lock(), pytest.raises(LockHeld, match=told), world.lock():
         pass
     assert world.is_free()
+
+
+def test_who_holds_it_elsewhere_is_another(world):
+    locks = world.memory
+    assert locks.acquire(FULL_NAME, "somebody's", 30.0)
+    with pytest.raises(LockHeld, match=r"'invoice:42' is held by another$"), world.lock():
+        pass
+    locks.release(FULL_NAME, "somebody's")
+    with world.lock():
+        pass
+    assert locks.acquire(FULL_NAME, "somebody's", 30.0)
+    with pytest.raises(LockHeld, match=r"'invoice:42' is held by another$"), world.lock():
+        pass
 
 
 def test_one_object_excludes_itself_and_may_be_used_again(world):

@@ -96,6 +96,19 @@ def check_arguments(
         ) from None
 
 
+def takes_one_argument(func: Callable[..., object]) -> bool:
+    """Whether it can be called with one argument by position, as far as can be told."""
+    try:
+        signature = inspect.signature(func)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(None)
+    except TypeError:
+        return False
+    return True
+
+
 def _inspect(func: Callable[..., object]) -> CallShape:
     if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
         return CallShape(False, None, None, is_simple=False, is_generator=True)

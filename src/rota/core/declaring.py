@@ -14,7 +14,7 @@ from rota.core.options import OPTION_NAMES, CatchUp, OnCrash, Overlap, check_val
 from rota.core.registration import Declared, as_trigger, declared, job_id_of
 from rota.core.retry import Retry
 from rota.errors import ConfigurationError
-from rota.spelling import refuse_unknown
+from rota.spelling import corrects_methods, refuse_unknown
 from rota.triggers.base import Trigger
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Options(TypedDict, total=False):
     renamed_from: str | None
 
 
+@corrects_methods({})
 class Declaring:
     """The decorators. Who inherits says what becomes of a declaration."""
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Final, Literal, cast, get_args
 
-from rota.core.json_values import to_text
+from rota.core.json_values import from_text, to_text
 from rota.core.retry import Retry
 from rota.core.run import FINAL, JSON
 from rota.errors import ArgumentsError, ConfigurationError, UnknownTimeZoneError
 from rota.spelling import refuse_unknown
-from rota.triggers.zones import zone_key
+from rota.triggers.zones import IF_NAIVE, zone_key
 
 Overlap = Literal["skip", "queue", "allow", "replace"]
 CatchUp = Literal["skip", "latest", "all"]
@@ -96,7 +96,9 @@ def make_options(given: Mapping[str, object], where: str) -> JobOptions:
 
 
 def check_values(given: Mapping[str, object], where: str) -> None:
-    """Raise for a value that no job could be given: of defaults, which jobs may override."""
+    """Raise for a value that no job could be given: of defaults, which jobs may override; nor can all have one id."""
+    if given.get("renamed_from") is not None:
+        raise ConfigurationError(f"{where}: renamed_from is the earlier id of one job: write it where that is declared")
     for name, value in given.items():
         _check(name, value, where)
 
@@ -185,10 +187,7 @@ def _instant(value: object) -> datetime | None:
     if not isinstance(moment, datetime):
         raise TypeError(f"an aware datetime is expected, not {value!r}")
     if moment.tzinfo is None:
-        raise ValueError(
-            f"{value} is naive: which instant it is depends on a zone; give an aware datetime, such as"
-            f" {moment.isoformat()}+00:00"
-        )
+        raise ValueError(f"{value} is naive: {IF_NAIVE}")
     return moment
 
 
@@ -203,16 +202,14 @@ def _retry(value: object) -> Retry | None:
 def _arguments(value: object) -> tuple[JSON, ...]:
     if not isinstance(value, list | tuple):
         raise TypeError(f"a list of positional arguments is expected, not {value!r}")
-    to_text(list(value), "args")
-    return tuple(value)
+    return tuple(cast("list[JSON]", from_text(to_text(list(value), "args"))))
 
 
 def _named_arguments(value: object) -> tuple[tuple[str, JSON], ...]:
     pairs = dict(value) if isinstance(value, Mapping | tuple) else None
     if pairs is None:
         raise TypeError(f"a dict of named arguments is expected, not {value!r}")
-    to_text(pairs, "kwargs")
-    return tuple(pairs.items())
+    return tuple(cast("dict[str, JSON]", from_text(to_text(pairs, "kwargs"))).items())
 
 
 def _tags(value: object) -> tuple[str, ...]:
@@ -246,7 +243,7 @@ _CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
     "max_running": _whole,
     "catch_up": _one_of(CATCH_UPS),
     "max_catch_up": lambda value: _required(_whole(value)),
-    "max_lateness": _seconds(positive=False),
+    "max_lateness": _seconds(positive=True),
     "jitter": _seconds(positive=False),
     "start": _instant,
     "end": _instant,

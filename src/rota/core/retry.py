@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, TypeAlias
 
+from rota.core.calling import takes_one_argument
 from rota.errors import ConfigurationError
 from rota.peer_words import RETRY_WORDS
 from rota.spelling import corrects_names
@@ -48,6 +49,10 @@ class Retry:
         if not _is_errors(self.on) and (isinstance(self.on, type | tuple) or not callable(self.on)):
             raise ConfigurationError(
                 f"Retry: on is exception classes or a predicate of the exception, not {self.on!r}{_as_tuple(self.on)}"
+            )
+        if not isinstance(self.on, type | tuple) and not takes_one_argument(self.on):
+            raise ConfigurationError(
+                f"Retry: on is called with the exception, which {self.on!r} does not take: write on=lambda error: …"
             )
         if not _is_errors(self.give_up_on):
             raise ConfigurationError(

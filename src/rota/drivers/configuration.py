@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from rota.backends.urls import without_password
-from rota.core.calling import is_coroutine_function
+from rota.core.calling import is_coroutine_function, takes_one_argument
 from rota.core.json_values import storable
 from rota.core.options import LONGEST_SPAN, OPTION_NAMES, Retention, check_retention, check_values, too_long
 from rota.core.registration import Terms
@@ -281,14 +281,17 @@ def _hooks(value: object) -> tuple[Hook, ...]:
     if not all(callable(hook) for hook in hooks):
         raise ConfigurationError(f"Scheduler: hooks are callables that take an Event, not {value!r}")
     for hook in hooks:
-        refuse_coroutine_hook(hook, "Scheduler: hooks")
+        refuse_unusable_hook(hook, "Scheduler: hooks")
     return hooks
 
 
-def refuse_coroutine_hook(hook: object, where: str) -> None:
-    """Raise for a coroutine function: hooks have a thread and no loop, so nobody would await it."""
+def refuse_unusable_hook(hook: Hook, where: str) -> None:
+    """Raise for a coroutine function, since hooks have a thread and no loop, so that nobody would await it; and for
+    what does not take an event."""
     if is_coroutine_function(hook):
         raise ConfigurationError(f"{where}: {hook!r} is a coroutine function, which nobody would await")
+    if not takes_one_argument(hook):
+        raise ConfigurationError(f"{where}: {hook!r} cannot be called with an Event: write def hook(event)")
 
 
 def _flag(value: object) -> bool:

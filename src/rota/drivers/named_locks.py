@@ -13,7 +13,7 @@ import os
 import secrets
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Final, Protocol, TypeVar
@@ -49,7 +49,8 @@ def wait_in_thread(seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LockServices:
-    """What named locks need of a scheduler. `pause` and `async_pause` wait for so many seconds of `clock`."""
+    """What named locks need of a scheduler. `pause` and `async_pause` wait for so many seconds of `clock`. `holdings`:
+    what is held in this process, by full name."""
 
     namespace: str
     locks: LockBackend
@@ -58,6 +59,12 @@ class LockServices:
     pause: Callable[[float], object] = wait_in_thread
     async_pause: Callable[[float], Awaitable[object]] = sleep
     off_loop: OffLoop = to_thread
+    holdings: dict[str, _Holding] = field(default_factory=dict)
+
+    def is_held_here(self, name: str) -> bool:
+        """Whether this process holds the lock of that full name."""
+        holding = self.holdings.get(name)
+        return holding is not None and holding.is_held()
 
 
 class NamedLock:
@@ -93,7 +100,7 @@ class NamedLock:
             except BaseException:
                 self._abandon(holding)
                 raise
-            self._services.pause(queue.next_pause(self.name))
+            self._services.pause(self._next_pause(queue))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -116,7 +123,7 @@ class NamedLock:
                 # A call that was cancelled goes on in its thread: what it takes after this it gives back by itself.
                 await shielded(self._services.off_loop(partial(self._abandon, holding)))
                 raise
-            await self._services.async_pause(queue.next_pause(self.name))
+            await self._services.async_pause(self._next_pause(queue))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -148,6 +155,7 @@ class NamedLock:
     def _now_held(self, holding: _Holding) -> Lease:
         self._holding = holding
         self._services.renewal.add(holding)
+        self._services.holdings[self._full_name] = holding
         return Lease(self.name, holding.fence, holding.is_held)
 
     def _no_longer_held(self) -> _Holding:
@@ -155,7 +163,17 @@ class NamedLock:
         if holding is None:
             raise RuntimeError(f"the lock {self.name!r} was left without having been entered")
         self._services.renewal.remove(holding)
+        self._services.holdings.pop(self._full_name, None)
         return holding
+
+    def _next_pause(self, queue: _Queue) -> float:
+        pause = queue.next_pause()
+        if pause is not None:
+            return pause
+        here = self._services.is_held_here(self._full_name)
+        who = "another block of this process, and no lock is re-entrant" if here else "another"
+        waited = f" (waited {self._patience:g} s)" if self._patience else ""
+        raise LockHeld(f"the lock {self.name!r} is held by {who}{waited}")
 
     def _give_up_entry(self, holding: _Holding | None) -> None:
         if holding is not None:
@@ -171,7 +189,7 @@ class NamedLock:
 
 
 class _Queue:
-    """How long to wait still: growing pauses, the last one as long as is left, then `LockHeld`.
+    """How long to wait still: growing pauses, the last one as long as is left.
 
     Pauses count even while the clock stands still, so that nobody waits for ever.
     """
@@ -183,11 +201,11 @@ class _Queue:
         self._paused = 0.0
         self._pause = _FIRST_PAUSE
 
-    def next_pause(self, name: str) -> float:
+    def next_pause(self) -> float | None:
+        """Seconds; `None`: the time is over."""
         left = self._patience - max(self._paused, self._clock.monotonic() - self._since)
         if left <= 1e-6:
-            waited = f" (waited {self._patience:g} s)" if self._patience else ""
-            raise LockHeld(f"the lock {name!r} is held by another{waited}")
+            return None
         pause, self._pause = min(self._pause, left), min(self._pause * 1.5, _LONGEST_PAUSE)
         self._paused += pause
         return pause

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn, Self
 from zoneinfo import ZoneInfo
 
 from rota.errors import ConfigurationError
-from rota.triggers.zones import UTC_KEY, zone
+from rota.triggers.zones import IF_NAIVE, UTC_KEY, zone
 
 if TYPE_CHECKING:
     from rota.triggers.combine import AnyOf
@@ -215,6 +215,5 @@ def _json(value: object) -> Json:
 
 def _not_aware(instant: object) -> str:
     if isinstance(instant, datetime):
-        shown = instant.isoformat()
-        return f"{shown} is naive: which instant it is depends on a zone; give an aware datetime, such as {shown}+00:00"
+        return f"{instant.isoformat()} is naive: {IF_NAIVE}"
     return f"an instant is an aware datetime, not {type(instant).__name__}"

@@ -14,6 +14,12 @@ from rota.errors import ConfigurationError, UnknownTimeZoneError
 
 UTC_KEY = "UTC"
 
+IF_NAIVE: Final = (
+    "which instant it is depends on a zone; give an aware one, with tzinfo=ZoneInfo('Europe/Paris') or tzinfo=UTC,"
+    " or with its offset in text"
+)
+"""What is wrong with a datetime without a zone, and what to write: that UTC is meant is one guess of many."""
+
 OF_A_MACHINE: Final = frozenset({"localtime", "posixrules"})
 """Files beside the zones that are another zone on each machine, and no name of one."""
 
@@ -67,10 +73,7 @@ def instant_of(value: datetime | str, what: str) -> datetime:
     if not isinstance(value, datetime):
         raise ConfigurationError(f"{what} is an aware datetime or ISO text, not {type(value).__name__}")
     if value.utcoffset() is None:
-        raise ConfigurationError(
-            f"{what} is naive ({value.isoformat()}): which instant it is depends on a zone; give an aware one, such as"
-            f" {value.isoformat()}+00:00"
-        )
+        raise ConfigurationError(f"{what} is naive ({value.isoformat()}): {IF_NAIVE}")
     try:
         return value.astimezone(UTC)
     except OverflowError:
