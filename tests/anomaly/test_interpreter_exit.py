@@ -1,6 +1,7 @@
 """The interpreter ends with jobs in flight: quietly, in bounded time, and the record says what became of each."""
 
 import os
+import sys
 import time
 
 import pytest
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.any_versions
 JOBS = (
     HEAD
     + """
+from concurrent.futures import ThreadPoolExecutor
 scheduler = Scheduler("exit", store="sqlite:///rota.db", shutdown_timeout=float(os.environ.get("TIMEOUT", "120")))
 
 @scheduler.job(id="thread")
@@ -44,12 +46,42 @@ def stubborn():
     say("begun")
     time.sleep(120)
 
+def when_it_ends(run):
+    say("begun")
+    while not run.cancelled:
+        time.sleep(0.005)
+
+@scheduler.job(id="lookup")
+async def lookup(run):
+    loop = asyncio.get_running_loop()
+    await loop.getaddrinfo("127.0.0.1", 80)
+    say("begun")
+    while not run.cancelled:
+        await asyncio.sleep(0.005)
+    await loop.getaddrinfo("127.0.0.1", 80)
+
+@scheduler.job(id="pool")
+def in_pool(run):
+    when_it_ends(run)
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(str, range(2)))
+
+@scheduler.job(id="threads")
+def in_threads(run):
+    when_it_ends(run)
+    thread = threading.Thread(target=str)
+    thread.start()
+    thread.join()
+
 @scheduler.job(id="quick")
 def quick():
     return 1
 
 """
 )
+STARTS_NO_THREADS = (3, 12) <= sys.version_info < (3, 12, 2)
+"""While it ends: these two releases alone."""
+
 START = """
 if __name__ == "__main__":
     for name in sys.argv[1:]:
@@ -74,12 +106,63 @@ def test_the_main_thread_ends_and_what_stops_itself_is_left_to_others(tmp_path):
 
 
 def test_a_coroutine_at_exit_gets_to_its_end(tmp_path):
-    """Not even `run.checkpoint` needs a pool that takes no more; `asyncio.to_thread` of the job's own does."""
-    own = JOBS.replace("    await asyncio.to_thread(str)\n", "")
-    with Program(tmp_path, START, "coroutine", head=own) as program:
+    with Program(tmp_path, START, "coroutine", head=JOBS) as program:
         assert program.end() == 0
         assert program.stderr == ""
     assert runs_in(tmp_path)["coroutine"].attempts[-1].outcome == "interrupted"
+
+
+@pytest.mark.parametrize("name", ["lookup", "pool", "threads"])
+def test_what_a_job_needs_threads_for_it_has_to_its_end(tmp_path, name):
+    with Program(tmp_path, START, name, head=JOBS) as program:
+        assert program.end() == 0
+        assert STARTS_NO_THREADS or program.stderr == ""
+    run = runs_in(tmp_path)[name]
+    ended_well = (run.status, run.attempts[-1].outcome) == ("succeeded", "succeeded")
+    assert ended_well or (STARTS_NO_THREADS and run.attempts[-1].outcome == "interrupted"), run
+
+
+def test_a_program_that_goes_on_in_another_thread_keeps_its_scheduler(tmp_path):
+    text = """
+def run_quick():
+    run_id = scheduler.run_now("quick")
+    while scheduler.get_run(run_id).status != "succeeded":
+        time.sleep(0.01)
+
+def go_on():
+    threading.main_thread().join()
+    run_quick()
+    say("went on")
+
+scheduler.start()
+run_quick()
+threading.Thread(target=go_on).start()
+"""
+    with Program(tmp_path, text, head=JOBS) as program:
+        assert program.end() == 0
+        assert program.lines == ["went on"]
+        assert program.stderr == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_multiprocessing_child_that_was_made_to_run_jobs_shuts_down(tmp_path):
+    text = """
+def child():
+    scheduler.run_now("thread")
+    scheduler.start()
+    while not scheduler.runs(status="running"):
+        time.sleep(0.01)
+
+if __name__ == "__main__":
+    import multiprocessing
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+"""
+    with Program(tmp_path, text, head=JOBS, ROTA_AUTOSTART="always") as program:
+        assert program.end() == 0
+        assert program.stderr == ""
+    assert runs_in(tmp_path)["thread"].attempts[-1].outcome == "interrupted"
 
 
 @pytest.mark.parametrize(

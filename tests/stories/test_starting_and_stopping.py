@@ -132,6 +132,40 @@ def test_a_job_that_shuts_the_scheduler_down_is_finished_and_recorded(tmp_path, 
     assert not scheduler.health().alive
 
 
+@pytest.mark.parametrize("refusal", ["can't create new thread at", "cannot schedule new futures after"])
+def test_a_job_that_an_ending_interpreter_refuses_a_thread_was_interrupted(tmp_path, refusal):
+    scheduler = scheduler_on(tmp_path)
+    begun = threading.Event()
+
+    def refused(run):
+        begun.set()
+        until(lambda: run.cancelled)
+        raise RuntimeError(f"{refusal} interpreter shutdown")
+
+    scheduler.add(refused, id="refused", on_crash="rerun")
+    run_id = scheduler.run_now("refused")
+    scheduler.start()
+    assert begun.wait(PATIENCE)
+    assert scheduler.shutdown().interrupted == (run_id,)
+    run = scheduler.get_run(run_id)
+    assert (run.status, run.attempts[0].outcome) == ("queued", "interrupted")
+
+
+def test_a_scheduler_that_no_thread_can_be_started_for_says_so(tmp_path, monkeypatch):
+    scheduler = scheduler_on(tmp_path)
+
+    def refuse(_thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(StateError, match="no thread to run in"):
+            scheduler.start()
+    assert not scheduler.health().alive
+    assert scheduler.start() is True
+    scheduler.shutdown()
+
+
 def test_a_job_under_run_due_may_shut_the_scheduler_down(tmp_path):
     scheduler = scheduler_on(tmp_path)
     scheduler.add(lambda: scheduler.shutdown().finished == (), id="last")

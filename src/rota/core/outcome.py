@@ -14,6 +14,9 @@ from rota.errors import RunCancelled
 TRACEBACK_LIMIT = 16_000
 ERROR_LIMIT = 2_000
 
+_AT_EXIT = "interpreter shutdown"
+"""How Python ends what it says then: `can't create new thread at`, `cannot schedule new futures after`."""
+
 
 class ErrorText(NamedTuple):
     """An exception as text, so that it can cross a process and be kept in a store."""
@@ -48,6 +51,11 @@ class NotBegun(RunCancelled):
 
 class NoThread(NotBegun):
     """The same, since no thread could be started for it. The next call would fare no better."""
+
+
+def is_refused_at_exit(error: BaseException | None) -> bool:
+    """Whether Python refused a thread, a process or a place in a pool because the interpreter is ending."""
+    return isinstance(error, RuntimeError) and message_of(error).endswith(_AT_EXIT)
 
 
 def describe(outcome: Outcome) -> ErrorText | None:

@@ -15,7 +15,7 @@ from rota.core.calling import as_result
 from rota.core.context import AsyncRun, Run, current
 from rota.core.job import Job
 from rota.core.json_values import from_text
-from rota.core.outcome import RETURNED_NONE, Outcome
+from rota.core.outcome import RETURNED_NONE, Outcome, is_refused_at_exit
 from rota.core.run import JSON, RunRow
 from rota.errors import LeaseLost
 from rota.executors.forked import leave_forked
@@ -188,6 +188,8 @@ class AttemptCall:
             return
         if self.times_out_at is not None:
             self.is_late = self.services.monotonic() >= self.times_out_at
+        if self.cancel_reason == "shutdown" and is_refused_at_exit(outcome.error):
+            outcome = outcome.replaced(forced=True)  # it was cut off, and did not fail
         self.ended_at = self.services.now()
         self.outcome = outcome
         self._post(self)

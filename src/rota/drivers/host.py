@@ -5,10 +5,8 @@ Law: one process has one node at a time; starting is idempotent; what is started
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import SimpleNamespace
@@ -20,6 +18,7 @@ from rota.core.effects import JobState
 from rota.core.job import Job
 from rota.core.run import RunRow
 from rota.drivers import neighbours
+from rota.drivers.at_exit import finish_at_exit
 from rota.drivers.autostart import Decision, decide_here, makes_process_jobs, worker_count
 from rota.drivers.blocking import wait_for_the_end
 from rota.drivers.configuration import Configuration
@@ -80,7 +79,6 @@ class Host:
         self._when_over: list[Callable[[], object]] = []
         self._is_over = threading.Event()
         self._is_over.set()
-        self._exit_pid: int | None = None
         self._hooks_listen = False
         self._renamed = {job.claim_id: job.id for job in jobs.values() if job.claim_id != job.id}
         self.listeners: list[Listener] = []
@@ -375,7 +373,7 @@ class Host:
         executors = manual_executors(settings, given) if is_manual else thread_executors(settings, loop, given)
         node = self._node(runtime, executors, inline=False, waits=not is_manual)
         self._open_node(node, mode, node.open if is_manual else node.start_thread)
-        self._shut_down_at_exit()
+        finish_at_exit(self)
         if mode == "thread" and loop is None:
             watch_for_reloader(node.engine, self._disarm)
         if not is_manual and not runtime.store.shared and worker_count() > 1:
@@ -411,21 +409,6 @@ class Host:
             runtime.rest()
             for tell in when_over:
                 tell()
-
-    def _shut_down_at_exit(self) -> None:
-        """At the interpreter's exit finish, if the scheduler still lives and this is the process that started it."""
-        if self._exit_pid == os.getpid():
-            return
-        self._exit_pid = pid = os.getpid()
-        reference = weakref.ref(self)
-
-        def leave() -> None:
-            living = reference()
-            if living is not None and os.getpid() == pid:
-                living.finish()
-
-        atexit.register(leave)
-        weakref.finalize(self, atexit.unregister, leave).atexit = False
 
     def _disarm(self, decision: Decision) -> None:
         """This process turns out to be one that only arms."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Thread
 
 from rota.drivers.engine import Engine
+from rota.errors import StateError
 from rota.hooks.logging import logger, warn_visibly
 
 
@@ -23,8 +24,11 @@ class ThreadDriver:
         return self._thread.is_alive() and not self.trouble
 
     def start(self) -> None:
-        """Start turning."""
-        self._thread.start()
+        """Start turning. `StateError` where no thread can be started any more."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # at a limit of the machine, or while the interpreter is ending
+            raise StateError(f"the scheduler cannot start: it has no thread to run in ({error})") from error
 
     def stop(self, timeout: float | None = None) -> None:
         """Stop turning after the present turn, and wait for that, at most `timeout` seconds."""
