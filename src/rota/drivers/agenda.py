@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rota.containment import whatever_it_raises
 from rota.core import lifecycle, misfire
 from rota.core.effects import JobSeen, JobState, TickAnswer, TickClaim, seen_of
 from rota.core.job import Job
 from rota.core.lifecycle import Flow, Holder
 from rota.core.misfire import Plan, due_of
+from rota.core.outcome import message_of
 from rota.core.run import RunRow
 from rota.drivers.identity import tick_run_id
 from rota.drivers.settings import kept_from
@@ -123,13 +125,13 @@ class Agenda:
         """The job as the store is told of it; `None`: its trigger raised, and the job does not run here."""
         try:
             return seen_of(job)
-        except Exception as error:  # noqa: BLE001  # a trigger may be the user's code
+        except whatever_it_raises() as error:  # a trigger may be the user's code
             kind = type(error).__name__
             self.forget(job.claim_id)
             self._engine.warn(
                 "trigger.failed",
                 f"job {job.id!r} does not run in this process: its trigger raised {kind} when it was asked for its "
-                f"signature ({error}); mend it, and start or declare the job again",
+                f"signature ({message_of(error)}); mend it, and start or declare the job again",
                 job_id=job.id,
                 error_type=kind,
                 exc_info=error,
@@ -203,7 +205,7 @@ class Agenda:
             if tick is None:
                 tick = trigger.next_tick(entry.state.watermark)
             due = 0 if tick is None else due_of(trigger, options, entry.state.job_id, tick)
-        except Exception as error:  # noqa: BLE001  # a trigger may be the user's code, or call it
+        except whatever_it_raises() as error:  # a trigger may be the user's code, or call it
             self._put_off(entry, error)
             return
         if tick is not None:
@@ -235,7 +237,7 @@ class Agenda:
             )
             flow = lifecycle.tick(entry.job, trigger, state, plan, now, self._holder)
             claim = next(flow, None)
-        except Exception as error:  # noqa: BLE001  # a trigger may be the user's code, or call it
+        except whatever_it_raises() as error:  # a trigger may be the user's code, or call it
             self._put_off(entry, error)
             return None
         if self._troubles:
@@ -246,7 +248,7 @@ class Agenda:
         assert isinstance(claim, TickClaim)
         return Claiming(entry, plan, flow, claim)
 
-    def _put_off(self, entry: JobEntry, error: Exception) -> None:
+    def _put_off(self, entry: JobEntry, error: BaseException) -> None:
         """Its trigger has raised, which stops no other job: say so once, and ask it again later."""
         engine, before = self._engine, self._troubles.get(entry)
         if before is None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import TYPE_CHECKING
 
+from rota.containment import whatever_it_raises
 from rota.core.job import Job
 from rota.core.lease import trust_margin
 from rota.core.lifecycle import Flow
@@ -279,5 +280,5 @@ def _due(job: Job, row: RunRow) -> int:
         return row.due
     try:
         return due_of(job.trigger, job.options, row.job_id, row.scheduled_for)
-    except Exception:  # noqa: BLE001  # a trigger may be the user's code; the run has begun, and needs no more of it
+    except whatever_it_raises():  # a trigger may be the user's code; the run has begun, and needs no more of it
         return row.due

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Final, cast
 
+from rota.containment import is_main_thread
 from rota.core.calling import as_result
 from rota.core.context import AsyncRun, Run, current
 from rota.core.job import Job
@@ -19,7 +20,6 @@ from rota.core.outcome import RETURNED_NONE, Outcome, is_refused_at_exit
 from rota.core.run import JSON, RunRow
 from rota.errors import LeaseLost
 from rota.executors.forked import leave_forked
-from rota.executors.inline import is_main_thread
 from rota.executors.targets import refuse_if_another_is_found, target_of
 from rota.hooks.log_buffer import HandedOver, LogCapture
 from rota.hooks.logging import bind_run, run_logger, unbind_run

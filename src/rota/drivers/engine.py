@@ -17,9 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from rota.containment import whatever_it_raises
 from rota.core.damage import damage_of
 from rota.core.job import Job
 from rota.core.lifecycle import Holder
+from rota.core.outcome import message_of
 from rota.core.run import RunRow
 from rota.core.timeline import Timeline
 from rota.drivers.agenda import Agenda, JobEntry
@@ -133,7 +135,7 @@ class Engine:
         """Whether a message waits for the next turn."""
         return bool(self.mailbox.messages)
 
-    def fault(self, error: Exception) -> None:
+    def fault(self, error: BaseException) -> None:
         """Something that should not raise has raised: it is logged, and the loop goes on."""
         self.teller.error("engine.fault", error)
 
@@ -154,10 +156,10 @@ class Engine:
             return
         try:
             self._opening()
-        except Exception as error:
+        except whatever_it_raises() as error:
             is_outage = isinstance(error, BackendError) and error.unreachable
-            if not is_outage and str(error) != self._refusal:
-                self._refusal = str(error)
+            if not is_outage and message_of(error) != self._refusal:
+                self._refusal = message_of(error)
                 self.teller.store_down(error)
             raise
         self._opening = None
@@ -312,7 +314,7 @@ class Engine:
     def _come_due(self, due: int, item: DueItem) -> None:
         try:
             item.come_due(due, self)
-        except Exception as error:  # noqa: BLE001  # a fault of ours; what is due with it comes due all the same
+        except whatever_it_raises() as error:  # a fault of ours; what is due with it comes due all the same
             self.fault(error)
 
     def _drain(self) -> bool:
@@ -328,7 +330,7 @@ class Engine:
         if isinstance(message, AttemptCall):
             try:
                 self.attempts.ended(message)
-            except Exception as error:  # noqa: BLE001  # a fault of ours, and of one run at most
+            except whatever_it_raises() as error:  # a fault of ours, and of one run at most
                 self.fault(error)
             return
         try:
@@ -336,7 +338,7 @@ class Engine:
         except BackendError as error:
             self.teller.store_trouble(error)
             self.housekeeping.put_off(message)
-        except Exception as error:  # noqa: BLE001  # a command's failure is its caller's news; the loop goes on
+        except whatever_it_raises() as error:  # a command's failure is its caller's news; the loop goes on
             self.teller.error("engine.command_failed", error)
 
     def _fill(self) -> bool:
@@ -358,7 +360,7 @@ class Engine:
             moved = True
             try:
                 room -= self._start(item)
-            except Exception as error:  # noqa: BLE001  # a fault of ours, and of one job at most
+            except whatever_it_raises() as error:  # a fault of ours, and of one job at most
                 self.fault(error)
         return moved
 
@@ -395,7 +397,7 @@ class Engine:
         """Go by the store's clock, not by the one here that was just set."""
         try:
             self.ask_time()
-        except Exception as error:  # noqa: BLE001  # whatever a store raises, it did not answer, and is asked again soon
+        except whatever_it_raises() as error:  # whatever a store raises, it did not answer, and is asked again soon
             self.offset -= stepped
             self.read_clock()
             self.performer.go_down(error)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from rota.containment import whatever_it_raises
 from rota.core.outcome import NoThread, Outcome
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class GuardedExecutors:
         """How many more calls it can take up at once."""
         try:
             free = self._executors[name].capacity()
-        except Exception as error:  # noqa: BLE001  # user code
+        except whatever_it_raises() as error:  # user code
             self._teller.error("executor.failed", error)
             free = 1
         if name in self._try_at:
@@ -59,7 +60,7 @@ class GuardedExecutors:
         """Have it take calls up."""
         try:
             self._executors[name].submit(calls)
-        except Exception as error:  # noqa: BLE001  # user code
+        except whatever_it_raises() as error:  # user code
             self._teller.error("executor.failed", error)
             for call in calls:
                 call.done(Outcome(error=error))
@@ -80,7 +81,7 @@ class GuardedExecutors:
         """Stop a call by force; `False`: it goes on."""
         try:
             return self._executors[call.job.executor].stop(call, reason)
-        except Exception as error:  # noqa: BLE001  # user code
+        except whatever_it_raises() as error:  # user code
             self._teller.error("executor.failed", error)
             return False
 
@@ -88,7 +89,7 @@ class GuardedExecutors:
         """Have another thread take the place of the call's."""
         try:
             self._executors[call.job.executor].abandon(call)
-        except Exception as error:  # noqa: BLE001  # user code
+        except whatever_it_raises() as error:  # user code
             self._teller.error("executor.failed", error)
 
     def shutdown(self, timeout: float) -> None:
@@ -96,5 +97,5 @@ class GuardedExecutors:
         for executor in list(self._executors.values()):
             try:
                 executor.shutdown(timeout)
-            except Exception as error:  # noqa: BLE001  # user code
+            except whatever_it_raises() as error:  # user code
                 self._teller.error("executor.failed", error)

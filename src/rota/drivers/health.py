@@ -9,6 +9,7 @@ from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
+from rota.containment import whatever_it_raises
 from rota.core.misfire import LATE
 from rota.drivers.locked_store import LockedStore
 from rota.drivers.zone_data import zone_data
@@ -84,7 +85,7 @@ def _ask_backends(host: Host) -> tuple[tuple[bool, int], bool]:
         return (True, 0), True
     try:
         runtime = host.runtime
-    except Exception:  # noqa: BLE001  # whatever a store raises, it did not answer
+    except whatever_it_raises():  # whatever a store raises, it did not answer
         return (False, 0), False
     if host.is_driven or not runtime.store.shared:
         return _ask_store(host), _ask_locks(runtime)
@@ -108,7 +109,7 @@ def _ask_store(host: Host) -> tuple[bool, int]:
     known = {job.claim_id for job in list(host.jobs.values())}
     try:
         counts = host.runtime.store.count_open()
-    except Exception:  # noqa: BLE001  # whatever a store raises, it did not answer
+    except whatever_it_raises():  # whatever a store raises, it did not answer
         return False, 0
     return True, sum(count for job_id, count in counts.items() if job_id not in known)
 
@@ -126,7 +127,7 @@ def _ask_locks(runtime: Runtime) -> bool:
     """By giving back what nobody ever holds, which by contract has no effect."""
     try:
         runtime.locks.release(f"{runtime.settings.name}/health", "nobody")
-    except Exception:  # noqa: BLE001  # whatever a store raises, it did not answer
+    except whatever_it_raises():  # whatever a store raises, it did not answer
         return False
     return True
 

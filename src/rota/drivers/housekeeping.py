@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rota.containment import whatever_it_raises
 from rota.core import lifecycle
 from rota.drivers.settings import POLL_INTERVAL, keep_spans
 from rota.ports import ForgetsLocks
@@ -75,14 +76,14 @@ class Housekeeping:
         engine = self._engine
         try:
             self._look(now)
-        except Exception as error:  # noqa: BLE001  # whatever a store raises, it did not answer
+        except whatever_it_raises() as error:  # whatever a store raises, it did not answer
             engine.performer.go_down(error)
         if engine.performer.is_down:
             self._next_batch = max(self._next_batch, now + HOLD_BACK)
             return
         try:
             self._prune_in_time(now)
-        except Exception as error:  # noqa: BLE001  # as above, but nothing hangs on it: the next hour will do
+        except whatever_it_raises() as error:  # as above, but nothing hangs on it: the next hour will do
             self._next_batch = float("inf")
             engine.teller.store_trouble(error)
 
@@ -281,7 +282,7 @@ class Housekeeping:
             self._engine.post(command)
         try:
             self._engine.agenda.refresh(held)
-        except Exception:
+        except whatever_it_raises():
             self._held_back += held
             self._release_later()
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from threading import Event, RLock, get_ident
 
+from rota.containment import whatever_it_raises
 from rota.core import lifecycle
 from rota.core.context import current
 from rota.core.effects import JobState
@@ -342,7 +343,7 @@ class Node:
         try:
             if not engine.is_unopened:
                 engine.store.beat(self.parts.row._replace(last_seen=now, stopped_at=now))
-        except Exception as error:  # noqa: BLE001  # it is only news
+        except whatever_it_raises() as error:  # it is only news
             engine.teller.store_trouble(error)
         finally:
             over.set()

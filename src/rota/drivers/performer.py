@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from rota.containment import whatever_it_raises
 from rota.core import lifecycle
 from rota.core.effects import Begin, BeginAnswer, JobState, Swap, SwapAnswer, TickAnswer
 from rota.core.job import Job
@@ -175,7 +176,7 @@ class Performer:
         """The store's answers; `None`: it did not answer, whatever it raised. Nothing else is called in here."""
         try:
             return ask(what)
-        except Exception as error:  # noqa: BLE001  # a store of the host's may raise anything
+        except whatever_it_raises() as error:  # a store of the host's may raise anything
             self._is_refusal = not (isinstance(error, BackendError) and error.unreachable)
             self.go_down(error)
             return None
@@ -185,7 +186,7 @@ class Performer:
         for one, answer in zip(batch, answers, strict=True):
             try:
                 take(one, answer)
-            except Exception as error:  # noqa: BLE001  # a fault of ours, and of one run at most
+            except whatever_it_raises() as error:  # a fault of ours, and of one run at most
                 self._engine.fault(error)
 
     def _claim(self) -> bool:
@@ -337,7 +338,7 @@ class Performer:
         """Before a request: trust in the leases it grants counts from here."""
         self._trusted_until = self._engine.attempts.trust_from_now()
 
-    def go_down(self, error: Exception) -> None:
+    def go_down(self, error: BaseException) -> None:
         """The store did not answer: it is left alone for a while, and then asked what it has done."""
         engine = self._engine
         if self._retry_at is None:
@@ -360,7 +361,7 @@ class Performer:
             for backlog in engine.backlogs.values():
                 backlog.drop_ticks()
             engine.agenda.refresh([entry for entry in engine.agenda.entries.values() if entry.seen_at is not None])
-        except Exception:  # noqa: BLE001  # whatever a store raises, it did not answer
+        except whatever_it_raises():  # whatever a store raises, it did not answer
             self._retry_at = engine.clock.monotonic() + RETRY_AFTER
             return False
         self._retry_at = None

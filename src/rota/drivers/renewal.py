@@ -15,6 +15,8 @@ import threading
 from contextlib import suppress
 from typing import Protocol
 
+from rota.containment import whatever_it_raises
+from rota.core.outcome import message_of
 from rota.drivers.settings import LONGEST_WAIT
 from rota.hooks.logging import logger
 from rota.ports import Clock
@@ -99,14 +101,14 @@ class Renewal:
     def _renew(self, renewable: Renewable, now: float) -> None:
         try:
             renewable.renew()
-        except Exception as error:  # noqa: BLE001  # tried again while the lease may still be saved
+        except whatever_it_raises() as error:  # tried again while the lease may still be saved
             self._failed(renewable, now, error)
         else:
             self._failing.discard(renewable)
 
-    def _failed(self, renewable: Renewable, now: float, error: Exception) -> None:
+    def _failed(self, renewable: Renewable, now: float, error: BaseException) -> None:
         if renewable not in self._failing:
-            logger().warning("lease.renewal_failed", error_type=type(error).__name__, error=str(error))
+            logger().warning("lease.renewal_failed", error_type=type(error).__name__, error=message_of(error))
         with self._changed:
             if renewable in self._due:
                 self._due[renewable] = now + renewable.interval / 4

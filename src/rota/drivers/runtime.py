@@ -10,6 +10,8 @@ from functools import partial
 from typing import TypeVar
 
 from rota.clock import SYSTEM
+from rota.containment import whatever_it_raises
+from rota.core.outcome import message_of
 from rota.drivers.configuration import Configuration
 from rota.drivers.driven import Renewing
 from rota.drivers.identity import id_maker
@@ -86,8 +88,8 @@ class Runtime:
         for backend in (self.locks, self.store):
             try:
                 backend.close()
-            except Exception as error:  # noqa: BLE001  # whatever a backend raises, the shutdown goes on
-                logger().warning("store.trouble", error_type=type(error).__name__, detail=str(error))
+            except whatever_it_raises() as error:  # whatever a backend raises, the shutdown goes on
+                logger().warning("store.trouble", error_type=type(error).__name__, detail=message_of(error))
 
 
 def make_runtime(configuration: Configuration, shown_id: Callable[[str], str]) -> Runtime:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-from rota.executors.inline import ctrl_c, is_main_thread
+from rota.containment import is_main_thread
+from rota.executors.inline import ctrl_c
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 

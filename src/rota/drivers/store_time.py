@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from rota.containment import whatever_it_raises
 from rota.core.run import rfc3339
 from rota.errors import ConfigurationError
 from rota.ports import Clock, Store
@@ -85,7 +86,7 @@ class StoreTime:
         stepped, self._parted = parted - self._parted, parted
         try:
             ahead = store_ahead(self._store, self._clock)
-        except Exception:
+        except whatever_it_raises():
             if self._ahead is None:
                 raise
             self._ask_at = boot + SILENT_FOR

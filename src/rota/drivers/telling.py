@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rota.core.effects import Swap
 from rota.core.job import Job
+from rota.core.outcome import message_of
 from rota.core.run import FINAL, RunRow, lateness_of, record_of, rfc3339
 from rota.drivers.zone_data import zone_data
 from rota.errors import LockBackendError
@@ -144,8 +145,8 @@ class Teller:
     def store_down(self, error: BaseException) -> None:
         """The store, or the locks beside it, do not answer: nothing is begun until they do."""
         who, they = ("locks do", "they do") if isinstance(error, LockBackendError) else ("store does", "it does")
-        self.warn("store.down", f"the {who} not answer, nothing is begun until {they}: {error}")
-        self._send(Event("store_down", from_micros(self._now()), detail=str(error)))
+        self.warn("store.down", f"the {who} not answer, nothing is begun until {they}: {message_of(error)}")
+        self._send(Event("store_down", from_micros(self._now()), detail=message_of(error)))
 
     def store_back(self) -> None:
         """The store answers again."""
@@ -154,7 +155,7 @@ class Teller:
 
     def store_trouble(self, error: BaseException) -> None:
         """A call to the store failed that nothing hangs on; it is made again later."""
-        self._log.warning("store.trouble", error_type=type(error).__name__, detail=str(error))
+        self._log.warning("store.trouble", error_type=type(error).__name__, detail=message_of(error))
 
     def stop(self, seconds_left: Callable[[], float]) -> None:
         """Let the hooks finish what they have been given, while there are seconds left for all of them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import Thread
 
+from rota.core.outcome import message_of
 from rota.drivers.engine import Engine
 from rota.errors import StateError
 from rota.hooks.logging import logger, warn_visibly
@@ -37,18 +38,26 @@ class ThreadDriver:
         self._thread.join(timeout)
 
     def _run(self) -> None:
+        try:
+            self._turn_until_stopped()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, a scheduler that ends must not do so in silence
+            kind = type(error).__name__
+            self.trouble = f"its thread has ended with {kind}: {message_of(error)}"
+            logger().error("engine.thread_ended", error_type=kind, exc_info=error)
+
+    def _turn_until_stopped(self) -> None:
         engine = self._engine
         while not self._stopping:
             try:
                 wait = engine.turn()
                 self.trouble = ""
-            except Exception as error:  # noqa: BLE001  # a fault of ours must not end everybody's schedule
+            except BaseException as error:  # noqa: BLE001  # a fault of ours must not end everybody's schedule
                 self._tell(error)
                 wait = 1.0
             if not self._stopping:
                 engine.wait(wait)
 
-    def _tell(self, error: Exception) -> None:
+    def _tell(self, error: BaseException) -> None:
         """Loudly the first time, so that a scheduler that does nothing is not mistaken for one with nothing to do."""
         logger().error("engine.turn_failed", error_type=type(error).__name__, exc_info=error)
         if not self.trouble:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
+from rota.containment import is_main_thread
 from rota.core.outcome import Outcome
 from rota.executors.ending import end, hand_back
 
@@ -69,11 +70,6 @@ def _made(call: Call) -> Outcome:
     finally:
         if is_main:
             ctrl_c.may_raise = before
-
-
-def is_main_thread() -> bool:
-    """Whether this is the thread that a Ctrl-C interrupts."""
-    return threading.current_thread() is threading.main_thread()
 
 
 def _run_coroutine(call: Call) -> Outcome:

@@ -20,6 +20,7 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias
 
+from rota.containment import whatever_it_raises
 from rota.hooks.capture import LogCapture, begin, capture_var, end, handing_on
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _say(name: str, level: int, event: str, fields: Mapping[str, object], *, sta
             getattr(structlog.get_logger(name), _METHODS[level])(event, **fields)
         else:
             _say_plainly(_targets[name], level, event, fields, stacklevel)
-    except Exception as error:  # noqa: BLE001  # the host's logging is broken: that must not break a run
+    except whatever_it_raises() as error:  # the host's logging is broken: that must not break a run
         _complain_once(error)
 
 
@@ -201,7 +202,7 @@ def _has_handler(start: logging.Logger) -> bool:
 _complained: Final[list[str]] = []
 
 
-def _complain_once(error: Exception) -> None:
+def _complain_once(error: BaseException) -> None:
     """Say on stderr, once per process, that the host's logging fails: a silent log is mistaken for a quiet system."""
     if not _complained:
         _complained.append(type(error).__name__)
@@ -210,7 +211,7 @@ def _complain_once(error: Exception) -> None:
 
 def _write_to_stderr(text: str) -> None:
     # Without a stderr, or with a closed one, there is nobody left to tell.
-    with suppress(Exception):
+    with suppress(whatever_it_raises()):
         sys.stderr.write(" ".join(text.split()) + "\n")
 
 
