@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from tests.stories.worlds import START, minutes
+from tests.stories.worlds import START, at, minutes
 
 from rota import Retry, RetryAfter, Scheduler, Snooze
 from rota.stores import MemoryStore
@@ -192,6 +192,43 @@ def test_a_tick_waits_for_an_asked_for_run_under_max_running(world):
     world.scheduler.run_now("job")
     world.advance(minutes=5)
     assert [(tick, round(start, 2)) for tick, start, _ in seen] == [(None, 0.83), (1, 2.33)]
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["made before", "made as the places come free"])
+def test_ticks_that_wait_go_before_a_backfill_though_two_places_come_free_at_once(world, is_early):
+    begun = []
+
+    @world.scheduler.interval(minutes=1, overlap="allow", max_running=2, max_runs=3)
+    async def job(run):
+        begun.append((run.origin, minutes(run.scheduled_for)))
+        await asyncio.sleep(210 if run.origin == "run_now" else 20)
+        if run.origin == "run_now" and not is_early:
+            await world.scheduler.aio.backfill(job, at(minutes=-1), at(minutes=1), max_running=2)
+
+    world.start()
+    for _ in range(2):
+        world.scheduler.run_now(job)
+    world.advance(seconds=30)
+    if is_early:
+        world.scheduler.backfill(job, at(minutes=-1), at(minutes=1), max_running=2)
+    world.advance(minutes=10)
+    assert begun[2:5] == [("tick", 1), ("tick", 2), ("tick", 3)]
+    assert {origin for origin, _ in begun[5:]} == {"backfill"}
+
+
+def test_a_backfill_takes_the_place_that_a_tick_does_not_want_which_waits_for_the_one_before_it(world):
+    begun = []
+
+    @world.scheduler.interval(minutes=1, overlap="queue", max_running=2, max_runs=2)
+    async def job(run):
+        begun.append((run.origin, minutes(run.now())))
+        await asyncio.sleep(210 if run.origin == "tick" else 20)
+
+    world.start()
+    world.advance(minutes=2)
+    world.scheduler.backfill(job, at(minutes=-1), at(minutes=1), max_running=2)
+    world.advance(minutes=10)
+    assert begun == [("tick", 1), ("backfill", 2), ("backfill", 2 + 1 / 3), ("tick", 4.5)]
 
 
 def test_asked_for_runs_wait_for_their_turn_and_are_never_skipped(world):

@@ -2,12 +2,13 @@
 
 Law: of the runs that are held up by one limit only the first asks the store, when a run has ended, and the next one
 when that has begun or gone. So ten thousand that wait cost two questions for each that ends, and keep their order: that
-in which they came, and of ticks that of the ticks, since the store refuses a later one before an earlier one.
+in which they came, and of ticks that of the ticks, since the store refuses a later one before an earlier one. A
+backfill, which is all that has a lane, asks when everything else of its job that waits has been refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,6 +42,7 @@ class Busy:
         self._waiting: dict[str, dict[Limit, list[tuple[Place, ParkedRun]]]] = {}
         self._asking: dict[Limit, Place] = {}
         self._askers: dict[str, Limit] = {}
+        self._then_backfills: set[str] = set()
         self._numbers = count()
 
     def __bool__(self) -> bool:
@@ -65,23 +67,31 @@ class Busy:
         place = self._asking.pop(limit) if is_first else self._place(parked, ask)
         waiting = self._waiting.setdefault(limit.job_id, {}).setdefault(limit, [])
         heappush(waiting, (place, parked))
-        first = self._first(limit) if is_first and waiting[0][0] < place else None
-        return [] if first is None else [first]
+        if not is_first:
+            return []
+        earlier = self._firsts([limit]) if waiting[0][0] < place else []
+        return earlier or self._backfills(limit.job_id)
 
-    def joins(self, parked: ParkedRun, ask: Begin) -> bool:
-        """Whether it waits behind others without asking: they were there first. Ticks have an order of their own."""
+    def joins(self, parked: ParkedRun, ask: Begin) -> list[ParkedRun] | None:
+        """`None` unless it waits behind others without asking: they were there first. Ticks have an order of their own;
+        a backfill waits behind whatever waits of its job. The answer is who is to ask now."""
         limit = _limit(parked, ask)
-        if ask.after_ticks or parked.row.id in self._askers or limit not in self._waiting.get(limit.job_id, ()):
-            return False
+        if ask.after_ticks or parked.row.id in self._askers:
+            return None
+        if limit in self._waiting.get(limit.job_id, ()):
+            return self.add(parked, ask)
+        if limit.lane is None or not self._holds_up_backfills(limit.job_id):
+            return None
         self.add(parked, ask)
-        return True
+        return self.ended(limit.job_id)
 
     def ended(self, job_id: str) -> list[ParkedRun]:
         """A run of the job has ended: the first of each limit, to ask, unless it is about to."""
-        if not self._waiting:
+        limits = self._waiting.get(job_id)
+        if limits is None:
             return []
-        firsts = [self._first(limit) for limit in list(self._waiting.get(job_id, ())) if limit not in self._asking]
-        return [parked for parked in firsts if parked is not None]
+        self._then_backfills.add(job_id)
+        return self._firsts([limit for limit in limits if limit.lane is None]) or self._backfills(job_id)
 
     def settled(self, run_id: str) -> list[ParkedRun]:
         """The run has begun, or does not wait any more: the next ones, to ask, if it was its turn."""
@@ -95,10 +105,27 @@ class Busy:
         """Forget the runs of a job that is not declared any more, or anew; which they were."""
         for run_id in [run_id for run_id, limit in self._askers.items() if limit.job_id == job_id]:
             del self._asking[self._askers.pop(run_id)]
+        self._then_backfills.discard(job_id)
         return [parked for waiting in self._waiting.pop(job_id, {}).values() for _, parked in waiting]
 
     def _place(self, parked: ParkedRun, ask: Begin) -> Place:
         return Place((parked.row.scheduled_for or 0) if ask.after_ticks else 0, next(self._numbers))
+
+    def _backfills(self, job_id: str) -> list[ParkedRun]:
+        """The first of each lane, to ask, if it is the turn of backfills."""
+        if job_id not in self._then_backfills or any(limit in self._asking for limit in _before_backfills(job_id)):
+            return []
+        self._then_backfills.discard(job_id)
+        return self._firsts([limit for limit in self._waiting.get(job_id, ()) if limit.lane is not None])
+
+    def _holds_up_backfills(self, job_id: str) -> bool:
+        waiting = self._waiting.get(job_id, ())
+        return any(limit in waiting or limit in self._asking for limit in _before_backfills(job_id))
+
+    def _firsts(self, limits: Iterable[Limit]) -> list[ParkedRun]:
+        """The first of each of these limits, to ask, unless it is about to."""
+        firsts = [self._first(limit) for limit in limits if limit not in self._asking]
+        return [parked for parked in firsts if parked is not None]
 
     def _first(self, limit: Limit) -> ParkedRun | None:
         limits = self._waiting[limit.job_id]
@@ -119,3 +146,8 @@ class Busy:
 
 def _limit(parked: ParkedRun, ask: Begin) -> Limit:
     return Limit(parked.row.job_id, parked.row.lane, ask.after_ticks)
+
+
+def _before_backfills(job_id: str) -> tuple[Limit, Limit]:
+    """The limits of a job without a lane."""
+    return Limit(job_id, None, True), Limit(job_id, None, False)

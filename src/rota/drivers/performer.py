@@ -8,7 +8,7 @@ each answer is handed on by itself.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from rota.containment import whatever_it_raises
@@ -99,14 +99,15 @@ class Performer:
         del self._engine.parked[parked.row.id]
         flow = lifecycle.resume(job, parked.row, self._engine.time, self._holder)
         effect = next(flow)
-        if isinstance(effect, Begin) and self.busy.joins(parked, effect):
-            self._engine.parked[parked.row.id] = parked
-            self.send(flow, BeginAnswer("busy"))
-        elif isinstance(effect, Begin):
-            self.begins.append(Beginning(parked, flow, effect))
-        else:  # it ends without another attempt
+        if not isinstance(effect, Begin):  # it ends without another attempt
             self.take(flow, effect)
             self.settled(parked.row.id)
+            return
+        others = self.busy.joins(parked, effect)
+        if others is None:
+            self.begins.append(Beginning(parked, flow, effect))
+        else:
+            self._wait(parked, flow, others)
 
     def start(self, flow: Flow) -> None:
         """Run a flow from its beginning."""
@@ -231,14 +232,19 @@ class Performer:
     def _begun(self, beginning: Beginning, answer: BeginAnswer) -> None:
         parked, engine = beginning.parked, self._engine
         if answer.verdict == "busy":
-            engine.parked[parked.row.id] = parked
-            for first in self.busy.add(parked, beginning.ask):
-                first.ask_again(engine)
-        else:
-            engine.agenda.note_begun(answer.row)
-            engine.backfill_began |= parked.row.origin == "backfill"
-            self.settled(parked.row.id)
+            self._wait(parked, beginning.flow, self.busy.add(parked, beginning.ask))
+            return
+        engine.agenda.note_begun(answer.row)
+        engine.backfill_began |= parked.row.origin == "backfill"
+        self.settled(parked.row.id)
         self.send(beginning.flow, answer)
+
+    def _wait(self, parked: ParkedRun, flow: Flow, others: Iterable[ParkedRun]) -> None:
+        """It waits for its turn, and `others` ask now."""
+        self._engine.parked[parked.row.id] = parked
+        for first in others:
+            first.ask_again(self._engine)
+        self.send(flow, BeginAnswer("busy"))
 
     def _swap(self) -> bool:
         """In smaller batches each time that one fails, so that a swap which the store refuses is found out alone."""
