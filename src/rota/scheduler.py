@@ -321,7 +321,7 @@ class Scheduler(Declaring):
 
         `StateError` where later runs have covered its window since, unless `force`.
         """
-        return self._queued(self._runtime.operations.replay(run_id, force=force)).id
+        return self._queued(self._runtime.operations.replay(run_id, self._jobs, force=force)).id
 
     def pause(self, job: JobLike, reason: str = "") -> None:
         """Stop ticks of the job, in the whole fleet, until `resume`; asked-for runs are made all the same."""

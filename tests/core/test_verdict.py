@@ -10,7 +10,17 @@ from rota import GiveUp, Retry, RetryAfter, RunCancelled, Snooze
 from rota.core.options import make_options
 from rota.core.outcome import ErrorText, NotBegun, Outcome
 from rota.core.run import RunRow, record_of
-from rota.core.verdict import MOST_ATTEMPTS, Ended, died, ended_unstarted, handed_back, judge, reopened, thread_returned
+from rota.core.verdict import (
+    MOST_ATTEMPTS,
+    Ended,
+    begun_window,
+    died,
+    ended_unstarted,
+    handed_back,
+    judge,
+    reopened,
+    thread_returned,
+)
 
 NOW = 1_000_000_000
 SECOND = 1_000_000
@@ -230,20 +240,21 @@ def test_a_stuck_run_without_a_retry_is_final_and_still_held():
     assert thread_returned(stuck.row, NOW).row.status == "timed_out"
 
 
-def test_a_success_covers_its_window_where_windows_join():
-    assert judged(Outcome()).covered == 2
-    assert judged(Outcome(), {"overlap": "queue"}).covered == 2
-    assert judged(Outcome(), {"overlap": "allow"}).covered is None
-    assert judged(Outcome(), {"catch_up": "all"}).covered is None
+@pytest.mark.parametrize("options", [{}, {"overlap": "queue"}, {"overlap": "allow"}, {"catch_up": "all"}])
+def test_a_success_covers_its_window_for_those_that_join_by_then(options):
+    assert judged(Outcome(), options).covered == 2
     assert judged(Outcome(), row=row(origin="backfill")).covered is None
 
 
-def test_a_failure_leaves_the_chain_of_windows_where_its_window_started():
-    """So the run after a first one that failed starts its window there: no gap."""
-    assert judged(raised(OSError())).covered == 1
-    assert died(make_options({}, "job"), row(), NOW).covered == 1
-    assert judged(raised(OSError()), {"overlap": "allow"}).covered is None
-    assert judged(raised(OSError()), row=row(origin="backfill")).covered is None
+def test_a_failure_covers_nothing():
+    assert judged(raised(OSError())).covered is None
+
+
+def test_the_chain_of_windows_begins_where_that_of_a_first_run_that_did_not_succeed_started():
+    """So the run after it starts its window there: no gap."""
+    assert begun_window(make_options({}, "job"), row()) == died(make_options({}, "job"), row(), NOW).covered == 1
+    assert begun_window(make_options({"overlap": "allow"}, "job"), row()) is None
+    assert begun_window(make_options({}, "job"), row(origin="backfill")) is None
 
 
 def test_unhappy_ends_add_to_the_streak_and_a_success_ends_it():

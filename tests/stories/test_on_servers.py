@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
@@ -67,6 +68,24 @@ def test_a_pause_and_a_lock_hold_for_both(fleet):
         raise AssertionError
     with second.lock("invoice") as after:
         assert after.fence > lease.fence
+
+
+def test_windows_join_where_those_before_did_not(fleet):
+    scheduler = fleet[0]
+    scheduler.interval(timedelta(milliseconds=100), id="job")(lambda run: None)
+    scheduler.start()
+
+    def happy():
+        return sorted(scheduler.runs("job", status="succeeded", limit=1_000), key=lambda run: run.window.end)
+
+    for overlap in ("skip", "allow", "skip"):
+        scheduler.update("job", overlap=overlap)
+        count = len(happy())
+        assert until(lambda count=count: len(happy()) >= count + 4)
+    scheduler.shutdown(PATIENCE)
+    windows = [run.window for run in happy()]
+    assert all(before.end <= after.start for before, after in pairwise(windows)), "nothing is done twice"
+    assert all(before.end == after.start for before, after in pairwise(windows[-3:])), "nothing is left out"
 
 
 @pytest.mark.requires_service("redis")

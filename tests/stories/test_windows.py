@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from itertools import pairwise
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -142,6 +143,61 @@ def test_elsewhere_windows_go_from_tick_to_tick(world, options):
     assert windows(world.runs(job)) == [(0, 1), (1, 2), (2, 3)]
 
 
+@pytest.mark.parametrize(
+    "other", [{"overlap": "allow"}, {"overlap": "replace"}, {"catch_up": "all"}, {"catch_up": "skip"}]
+)
+def test_windows_join_again_when_options_let_them(world, other):
+    @world.scheduler.interval(minutes=1)
+    def job(run):
+        if minutes(run.scheduled_for) in (6, 7):
+            raise ValueError
+
+    world.start()
+    world.advance(minutes=2)
+    world.scheduler.update(job, **other)
+    world.advance(minutes=3)
+    world.scheduler.update(job, overlap="skip", catch_up="latest")
+    world.advance(minutes=3)
+    assert windows(world.runs(job)) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (5, 7), (5, 8)]
+
+
+@pytest.mark.worlds("driven-memory", "driven-sqlite", "simulated")
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_tick_that_waits_when_its_windows_cease_to_join_does_nothing_twice(world, is_broken):
+    @world.scheduler.interval(minutes=1, overlap="queue", max_runs=3)
+    async def job(run):
+        await asyncio.sleep(150)
+        if is_broken and minutes(run.scheduled_for) == 2:
+            raise ValueError
+
+    world.start()
+    world.advance(minutes=4, seconds=10)
+    assert world.told(job)[1:] == [(2, "running"), (3, "skipped"), (4, "queued")]
+    assert windows(world.runs(job)[-1:]) == [(1, 4)]
+    world.scheduler.update(job, catch_up="skip")
+    world.advance(minutes=10)
+    assert windows(world.runs(job, status="succeeded"))[-1] == ((1, 4) if is_broken else (2, 4))
+
+
+def test_a_run_whose_windows_do_not_join_is_replayed_whatever_has_succeeded_since(world):
+    broken = [True]
+
+    @world.scheduler.interval(minutes=1, overlap="allow")
+    def job():
+        if broken:
+            raise ValueError
+
+    world.start()
+    world.advance(minutes=1)
+    broken.clear()
+    world.advance(minutes=1)
+    [dead] = world.scheduler.dead_letters(job)
+    assert world.scheduler.explain(job, dead.scheduled_for).hint == "replay() gives it fresh attempts."
+    world.scheduler.replay(dead.id)
+    world.advance()
+    assert windows(world.runs(job, status="succeeded")) == [(0, 1), (1, 2)]
+
+
 def test_a_backfill_goes_from_tick_to_tick_and_leaves_the_chain_alone(world):
     @world.scheduler.interval(minutes=1)
     def job(run):
@@ -265,6 +321,69 @@ def test_a_failed_backfill_is_replayed_though_its_window_was_covered_before(worl
     world.scheduler.replay(dead.id)
     world.advance()
     assert world.scheduler.get_run(dead.id).status == "succeeded"
+
+
+POLICIES = st.fixed_dictionaries(
+    {
+        "overlap": st.sampled_from(["skip", "queue", "allow", "replace"]),
+        "catch_up": st.sampled_from(["latest", "latest", "all", "skip"]),
+    }
+)
+"""Options of which half let windows join, more or less."""
+
+CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.just("advance"), st.integers(1, 400)),
+        st.tuples(st.just("outage"), st.integers(1, 300)),
+        st.tuples(st.just("fail"), st.integers(1, 3)),
+        st.tuples(st.just("takes"), st.integers(0, 150)),
+        st.tuples(st.just("change"), POLICIES),
+    ),
+    max_size=20,
+)
+
+
+@pytest.mark.parametrize("backend", ["memory", "sqlite", "file"])
+@settings(max_examples=12)
+@given(first=POLICIES, steps=CHANGES)
+def test_windows_join_whatever_the_options_were_before(backend, first, steps):
+    """What runs by options that let windows join leaves nothing out since the last success, and nothing is done twice,
+    though the options change while runs are at work and wait."""
+    clock, failures, seconds, joining = FakeClock(START), [0], [0], {}
+
+    async def job(run):
+        options = scheduler.jobs["job"].options
+        joining[run.scheduled_for] = options.catch_up == "latest" and options.overlap in ("skip", "queue")
+        await asyncio.sleep(seconds[0])
+        if failures[0]:
+            failures[0] -= 1
+            raise ValueError
+
+    with TemporaryDirectory() as directory:
+        kept_in = {"sqlite": {"store": f"sqlite:///{directory}/s.db"}, "file": {"locks": f"file:///{directory}"}}
+        scheduler = Scheduler("windows", clock=clock, **kept_in.get(backend, {}))
+        scheduler.interval(minutes=1, id="job", **first)(job)
+        scheduler.start()
+        for step, how in steps:
+            if step == "change":
+                scheduler.update("job", **how)
+            elif step == "outage":
+                scheduler.shutdown(0)
+                clock.advance(seconds=how)
+                scheduler.start()
+            elif step == "advance":
+                clock.advance(seconds=how)
+            else:
+                (failures if step == "fail" else seconds)[0] = how
+        scheduler.update("job", overlap="skip", catch_up="latest")
+        failures[0] = seconds[0] = 0
+        clock.advance(seconds=400)
+        happy = sorted(scheduler.runs("job", status="succeeded", limit=10_000), key=lambda run: run.window.end)
+        scheduler.shutdown(0)
+    assert joining[happy[-1].scheduled_for]
+    for before, after in pairwise(happy):
+        assert before.window.end <= after.window.start, "nothing is done twice"
+        assert before.window.end == after.window.start or not joining[after.scheduled_for], "nothing is left out"
 
 
 STEPS = st.lists(

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Final, NamedTuple, cast
 
 from rota.core.effects import JobState
+from rota.core.options import JobOptions
 from rota.core.run import DEAD_LETTERS, RunRow, attempts_of, rfc3339
-from rota.core.verdict import PROCESS_GONE
+from rota.core.verdict import PROCESS_GONE, is_covered
 from rota.triggers.base import Trigger, from_micros
 
 REASONS: Final = (
@@ -78,11 +79,9 @@ class Facts(NamedTuple):
     nodes: Sequence[NodeSpan]
     keep_from: int | None
     now: int
-    max_runs: int | None = None
-    overlap: str = "skip"
+    options: JobOptions
     before: Sequence[RunRow] = ()
     lease: int = 0
-    catch_up: str = "latest"
     due: int = 0
     claims_apart: bool = False
 
@@ -182,13 +181,13 @@ def _standing(run: RunRow) -> str:
 def _after_overlap(facts: Facts, skipped: RunRow) -> str:
     if any(_was_dead(facts, run, skipped.queued_at) for run in _in_the_way(facts, skipped)):
         return "The process of that run had died; a smaller lease_ttl lets the next one run sooner."
-    if facts.overlap == "queue":
+    if facts.options.overlap == "queue":
         return 'One waits already; overlap="allow" would run it.'
     return 'overlap="queue" or "allow" would run it.'
 
 
 def _after_passing_over(facts: Facts) -> str:
-    if facts.catch_up == "all":
+    if facts.options.catch_up == "all":
         return "A greater max_catch_up runs more of them; backfill() runs those that were left out."
     return 'catch_up="all" runs each.'
 
@@ -219,10 +218,11 @@ def _not_a_tick(facts: Facts, shown: str) -> Explanation | None:
 
 def _used_up(facts: Facts, shown: str) -> Explanation | None:
     state = facts.state
-    if state is None or facts.max_runs is None or state.claimed < facts.max_runs or facts.at <= state.watermark:
+    most = facts.options.max_runs
+    if state is None or most is None or state.claimed < most or facts.at <= state.watermark:
         return None
     verdict, hint = f"It does not run at {shown}: its max_runs are used up.", "A greater max_runs lets it go on."
-    return _say(facts, "not_a_tick", verdict, [f"max_runs={facts.max_runs}"], hint)
+    return _say(facts, "not_a_tick", verdict, [f"max_runs={most}"], hint)
 
 
 def _never_seen(facts: Facts, shown: str) -> Explanation | None:
@@ -309,8 +309,7 @@ def _ending(row: RunRow) -> str:
 def _after_failure(facts: Facts, row: RunRow) -> str:
     if row.status not in DEAD_LETTERS:
         return ""
-    covered = None if facts.state is None or row.origin == "backfill" else facts.state.covered_until
-    if covered is not None and row.window_start is not None and covered > row.window_start:
+    if facts.state is not None and is_covered(facts.options, row, facts.state.covered_until):
         return "Later runs have covered its window since; replay(force=True) does that work again."
     return "replay() gives it fresh attempts."
 

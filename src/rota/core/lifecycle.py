@@ -31,7 +31,7 @@ from rota.core.options import JobOptions
 from rota.core.overlap import decide, skip_reason
 from rota.core.run import DEAD_LETTERS, RunRow
 from rota.core.values import Value, value
-from rota.core.verdict import Ended, died, ended_unstarted, is_joined, judge, thread_returned, unjudged
+from rota.core.verdict import Ended, begun_window, died, ended_unstarted, is_joined, judge, thread_returned, unjudged
 from rota.triggers.base import Trigger
 
 
@@ -102,9 +102,10 @@ def tick(job: Job, trigger: Trigger, state: JobState, plan: Plan, now: int, hold
     for run_id in claim.cancel:  # an attempt at work when the claim was planned may have ended in a retry meanwhile
         yield Cancel(run_id, "replaced")
     if answer.begun is not None:
-        begun = yield from _join_window(job, answer.begun, answer.state)
+        latest = answer.begun.window_end if is_joined(job.options, answer.begun) else None
+        begun = yield from _join_window(answer.begun, answer.state, latest)
         if begun is not None:
-            yield from attempt(job, begun)
+            yield from attempt(job, begun, answer.state)
 
 
 def _note_pause(claim: TickClaim, state: JobState) -> Flow:
@@ -131,11 +132,14 @@ def resume(job: Job, row: RunRow, now: int, holder: Holder) -> Flow:
     )
     assert isinstance(answer, BeginAnswer)
     begun = answer.row
-    if begun is not None and begun.attempt == 1 and _joins(job, begun):
-        state = yield States(job)
-        begun = yield from _join_window(job, begun, state if isinstance(state, JobState) else None)
+    state = None
+    latest = None if begun is None or begun.attempt > 1 else _latest_start(job, begun)
+    if begun is not None and latest is not None:
+        known = yield States(job)
+        state = known if isinstance(known, JobState) else None
+        begun = yield from _join_window(begun, state, latest)
     if begun is not None:
-        yield from attempt(job, begun)
+        yield from attempt(job, begun, state)
 
 
 def _is_too_late(options: JobOptions, row: RunRow, now: int) -> bool:
@@ -148,14 +152,17 @@ def end_unstarted(run_id: str, reason: str) -> Flow:
     yield Cancel(run_id, reason)
 
 
-def attempt(job: Job, row: RunRow) -> Flow:
-    """One attempt of a run that this process holds: call, judge, swap; wait for a thread that does not return."""
+def attempt(job: Job, row: RunRow, state: JobState | None = None) -> Flow:
+    """One attempt of a run that this process holds: call, judge, swap; wait for a thread that does not return. `state`:
+    how the job stood when its first attempt began, if it was asked for."""
     ended = yield Attempt(job, row)
     assert isinstance(ended, Ended)
     try:
         swap = judge(job.options, row, ended)
     except Exception as error:  # noqa: BLE001  # what the call gave may be of classes of the user's, with methods that raise
         swap = unjudged(row, ended, error)
+    if swap.covered is None and state is not None and state.covered_until is None:
+        swap = swap.replaced(covered=begun_window(job.options, row))
     answer = yield swap
     assert isinstance(answer, SwapAnswer)
     if answer.verdict == "lost":
@@ -186,18 +193,32 @@ def _mind_the_streak(job: Job, state: JobState | None) -> Flow:
         yield Pause(job, f"{state.streak} unhappy runs in a row")
 
 
-def _joins(job: Job, row: RunRow) -> bool:
-    return is_joined(job.options, row) and row.window_start is not None
+def _latest_start(job: Job, row: RunRow) -> int | None:
+    """The latest instant at which the window of a run that has waited may start; `None`: it starts where it does.
+
+    Where windows do not join, one may be wider than from tick to tick because they joined when it was claimed."""
+    if row.window_start is None or row.window_end is None or row.origin == "backfill":
+        return None
+    if job.options.windows_join:
+        return row.window_end
+    if job.trigger is None or row.origin != "tick":
+        return None
+    try:
+        previous = job.trigger.previous_tick(row.window_end)
+    except Exception:  # noqa: BLE001  # a trigger may be the user's code, or call it
+        return None
+    return previous if previous is not None and row.window_start < previous else None
 
 
-def _join_window(job: Job, row: RunRow, state: JobState | None) -> Generator[Effect, Answer, RunRow | None]:
-    """Start the window of a run where the last succeeded one has ended, as the store has it now: no gap, no double.
+def _join_window(row: RunRow, state: JobState | None, latest: int | None) -> Generator[Effect, Answer, RunRow | None]:
+    """Start the window of a run where the last succeeded one has ended, as the store has it now, but not after
+    `latest`: no gap, no double.
 
     It may have ended while the run waited, or on another node, since the run was planned."""
-    if state is None or state.covered_until is None or row.window_end is None:
+    if state is None or state.covered_until is None or latest is None:
         return row
-    start = min(state.covered_until, row.window_end)
-    if start == row.window_start or not _joins(job, row):
+    start = min(state.covered_until, latest)
+    if start == row.window_start:
         return row
     joined = row.copy()
     joined.window_start = start

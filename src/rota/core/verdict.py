@@ -58,7 +58,7 @@ class _Verdict(NamedTuple):
 def judge(options: JobOptions, row: RunRow, ended: Ended) -> Swap:
     """The swap that ends the attempt of `row`."""
     if ended.outcome.error is None and not ended.timed_out and not ended.outcome.died:
-        return _success(options, row, ended)
+        return _success(row, ended)
     verdict = _unless_cancelled(_verdict(options, row, ended), ended.cancel_reason)
     new = row.copy()
     new.status = verdict.status
@@ -72,7 +72,7 @@ def judge(options: JobOptions, row: RunRow, ended: Ended) -> Swap:
     new.attempts = _with_attempt(row, verdict.outcome, error, ended.at)
     _settle(new, verdict.due, ended.at)
     streak = 1 if new.status in DEAD_LETTERS else None
-    return Swap(new, row.status, row.token, covered=_begun_window(options, row), streak=streak, logs=ended.logs)
+    return Swap(new, row.status, row.token, streak=streak, logs=ended.logs)
 
 
 def unjudged(row: RunRow, ended: Ended, fault: Exception) -> Swap:
@@ -112,7 +112,7 @@ def died(options: JobOptions, row: RunRow, now: int) -> Swap:
     new.attempts = _with_attempt(row, "lost", error, now)
     _settle(new, verdict.due, now)
     streak = 1 if new.status == "lost" else None
-    return Swap(new, row.status, row.token, expired=True, covered=_begun_window(options, row), streak=streak)
+    return Swap(new, row.status, row.token, expired=True, covered=begun_window(options, row), streak=streak)
 
 
 def ended_unstarted(row: RunRow, status: str, reason: str, now: int) -> Swap:
@@ -131,7 +131,7 @@ def reopened(row: RunRow, now: int) -> Swap:
     return Swap(new, row.status, row.token)
 
 
-def _success(options: JobOptions, row: RunRow, ended: Ended) -> Swap:
+def _success(row: RunRow, ended: Ended) -> Swap:
     new = row.copy()
     new.status = "succeeded"
     if ended.outcome.value is not None:
@@ -143,17 +143,26 @@ def _success(options: JobOptions, row: RunRow, ended: Ended) -> Swap:
     new.token = None
     if row.attempts is not None or row.attempt != 1:
         new.attempts = _with_attempt(row, "succeeded", None, ended.at)
-    covered = row.window_end if is_joined(options, row) else None
+    # Under options where windows do not join as well: they may join from the next run on.
+    covered = None if row.origin == "backfill" else row.window_end
     return Swap(new, row.status, row.token, False, covered, 0, ended.logs)
 
 
 def is_joined(options: JobOptions, row: RunRow) -> bool:
-    """Whether its window takes part in the chain; a backfill does again on purpose what is past."""
+    """Whether its window starts where the last succeeded one ended; a backfill does again on purpose what is past."""
     return options.windows_join and row.origin != "backfill"
 
 
-def _begun_window(options: JobOptions, row: RunRow) -> int | None:
-    """Where the chain stands after a run that did not succeed: where its window started, for the first one too."""
+def is_covered(options: JobOptions, row: RunRow, covered_until: int | None) -> bool:
+    """Whether later runs have answered for some of its window, which they do where windows join."""
+    if covered_until is None or row.window_start is None or not is_joined(options, row):
+        return False
+    return covered_until > row.window_start
+
+
+def begun_window(options: JobOptions, row: RunRow) -> int | None:
+    """Where the chain of windows stands after a run that did not succeed, if it is the first one or nobody knows: where
+    its window started."""
     return row.window_start if is_joined(options, row) else None
 
 

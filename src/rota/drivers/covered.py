@@ -6,7 +6,7 @@ a turn is taken, so that the next window begins where the last one has ended, wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rota.core.effects import JobState
@@ -33,20 +33,19 @@ class CoveredWindows:
             return state
         return state.replaced(covered_until=known)
 
-    def tell(self, job_id: str, covered: int) -> None:
-        """A run has succeeded. Where the locks do not answer they are told later."""
-        self._untold[job_id] = max(covered, self._untold.get(job_id, covered))
+    def tell(self, ends: Iterable[tuple[str, int]]) -> None:
+        """Runs of these jobs have succeeded, with windows that end there. Where the locks do not answer they are told
+        later."""
+        for job_id, covered in ends:
+            self._untold[job_id] = max(covered, self._untold.get(job_id, covered))
         self.tell_rest()
 
     def tell_rest(self) -> None:
         """Tell what could not be told before."""
-        for job_id, covered in list(self._untold.items()):
-            try:
-                is_told = self._move(job_id, covered)
-            except LockBackendError:
+        for _ in range(TRIES):
+            untold = self._not_known()
+            if not untold or not self._move(untold):
                 return
-            if is_told and self._untold.get(job_id) == covered:
-                self._untold.pop(job_id, None)
 
     def look(self, job_ids: Sequence[str]) -> list[bool]:
         """Ask how far they are; whether that was news."""
@@ -56,16 +55,27 @@ class CoveredWindows:
             self._learn(job_id, answer.watermark)
         return [self._known.get(job_id) != known for job_id, known in zip(job_ids, before, strict=True)]
 
-    def _move(self, job_id: str, covered: int) -> bool:
-        for _ in range(TRIES):
+    def _not_known(self) -> list[tuple[str, int]]:
+        """What is to be told, less what the locks are known to have."""
+        for job_id, covered in list(self._untold.items()):
             known = self._known.get(job_id)
-            if known is not None and known >= covered:
-                return True
-            answer = self._locks.claim([Claim(self._name(job_id), known, covered)])[0]
-            if answer.verdict not in {"claimed", "taken"}:
-                return False
-            self._learn(job_id, answer.watermark)
-        return False
+            if known is not None and known >= covered and self._untold.get(job_id) == covered:
+                self._untold.pop(job_id, None)
+        return list(self._untold.items())
+
+    def _move(self, untold: Sequence[tuple[str, int]]) -> bool:
+        """Whether the locks have answered, if only that others have moved on."""
+        claims = [Claim(self._name(job_id), self._known.get(job_id), covered) for job_id, covered in untold]
+        try:
+            answers = self._locks.claim(claims)
+        except LockBackendError:
+            return False
+        is_heard = False
+        for (job_id, _), answer in zip(untold, answers, strict=True):
+            if answer.verdict in {"claimed", "taken"}:
+                is_heard = True
+                self._learn(job_id, answer.watermark)
+        return is_heard
 
     def _learn(self, job_id: str, watermark: int | None) -> None:
         if watermark is None:

@@ -94,11 +94,9 @@ class Explaining:
             nodes,
             keep_from,
             now,
-            job.options.max_runs,
-            job.options.overlap,
+            job.options,
             before,
             int(self._settings.lease_ttl * 1_000_000),
-            job.options.catch_up,
             tick if job.trigger is None else due_of(job.trigger, job.options, job.claim_id, tick),
             isinstance(self._store, LockedStore),
         )

@@ -156,9 +156,9 @@ class LockedStore:
     def swap(self, swaps: Sequence[Swap]) -> Sequence[SwapAnswer]:
         """The store's; a run that is over gives its turn back."""
         answers = self._store.swap(swaps)
-        for swap, answer in zip(swaps, answers, strict=True):
-            if self._turns is not None and answer.verdict == "swapped":
-                self._swapped(self._turns, swap)
+        if self._turns is not None:
+            pairs = zip(swaps, answers, strict=True)
+            self._swapped(self._turns, [swap for swap, answer in pairs if answer.verdict == "swapped"])
         return [
             answer if answer.state is None else answer.replaced(state=self._view(answer.state)) for answer in answers
         ]
@@ -307,12 +307,12 @@ class LockedStore:
         state = self._ticks.view(state)
         return state if self._turns is None else self._covered.view(state)
 
-    def _swapped(self, turns: Turns, swap: Swap) -> None:
-        """A window is told before the turn is given back."""
-        if swap.covered is not None:
-            self._covered.tell(swap.row.job_id, swap.covered)
-        if not swap.row.is_live_tick:
-            turns.leave(swap.row.id)
+    def _swapped(self, turns: Turns, swaps: Sequence[Swap]) -> None:
+        """Windows are told before turns are given back."""
+        self._covered.tell((swap.row.job_id, swap.covered) for swap in swaps if swap.covered is not None)
+        for swap in swaps:
+            if not swap.row.is_live_tick:
+                turns.leave(swap.row.id)
 
     def _begun(self, turns: Turns, ask: Begin, answer: BeginAnswer) -> BeginAnswer:
         if answer.verdict != "begun":

@@ -15,8 +15,9 @@ from rota.core.job import Job
 from rota.core.json_values import storable, to_text
 from rota.core.lifecycle import Holder, asked_window_start, tick_claim
 from rota.core.misfire import due_of, plan
+from rota.core.options import DEFAULT_OPTIONS
 from rota.core.run import DEAD_LETTERS, JSON, OPEN, RunRecord, RunRow, record_of, rfc3339
-from rota.core.verdict import ended_unstarted, reopened
+from rota.core.verdict import ended_unstarted, is_covered, reopened
 from rota.drivers.asked import Statuses, arguments_of, check_call, check_key, due_at, instant, statuses
 from rota.drivers.backfills import Backfill, Backfills, backfill_of
 from rota.drivers.explaining import Explaining
@@ -116,8 +117,8 @@ class Operations:
                 return True
         raise StateError(f"run {run_id} changed each time it was to be cancelled; try again")
 
-    def replay(self, run_id: str, *, force: bool) -> RunRow:
-        """Reopen a run that ended unhappily."""
+    def replay(self, run_id: str, jobs: Mapping[str, Job], *, force: bool) -> RunRow:
+        """Reopen a run that ended unhappily, of one of these jobs or of one that is declared elsewhere."""
         row = self._existing(run_id)
         if row.status not in DEAD_LETTERS and row.status != "cancelled":
             hint = "; backfill() makes runs for ticks that had none" if row.status in ("missed", "skipped") else ""
@@ -125,7 +126,7 @@ class Operations:
         if row.stuck:
             raise StateError(f"run {run_id} timed out and its thread has not returned; it can be replayed when it has")
         if not force:
-            self._refuse_covered(row)
+            self._refuse_covered(row, jobs.get(self._shown_id(row.job_id)))
         swap = reopened(row, self._clock.now())
         if self._store.swap([swap])[0].verdict != "swapped":
             raise StateError(f"run {run_id} has changed meanwhile; look at it again")
@@ -197,15 +198,14 @@ class Operations:
         """The public records of rows."""
         return [record_of(row, self._shown_id(row.job_id)) for row in rows]
 
-    def _refuse_covered(self, row: RunRow) -> None:
-        """A backfill does again on purpose what may have been covered before; any other run answers for its window,
-        unless a later one has answered for some of it since."""
+    def _refuse_covered(self, row: RunRow, job: Job | None) -> None:
+        """A run answers for its window, unless a later one has answered for some of it since."""
         state = self._store.job_states([row.job_id])[0]
         covered = None if state is None else state.covered_until
-        start, end = row.window_start, row.window_end
-        if row.origin == "backfill" or covered is None or start is None or end is None:
-            return
-        if covered > start:
+        if covered is not None and is_covered(DEFAULT_OPTIONS if job is None else job.options, row, covered):
+            start, end = row.window_start, row.window_end
+            assert start is not None
+            assert end is not None
             raise StateError(
                 f"the window of run {row.id} is {rfc3339(start)} to {rfc3339(end)}, and later runs have covered up to"
                 f" {rfc3339(covered)} since: replaying it would do that work twice; force=True does so all the same"
