@@ -327,7 +327,8 @@ def test_a_tick_queued_behind_a_retry_that_is_cancelled_goes_on(world):
     assert world.told(job) == [(1, "cancelled"), (2, "succeeded")]
 
 
-def test_a_replayed_tick_waits_until_no_tick_is_at_work(world):
+@pytest.mark.parametrize(("force", "status"), [(True, "succeeded"), (False, "cancelled")])
+def test_a_replayed_tick_waits_until_no_tick_is_at_work(world, force, status):
     """Under `skip` as well: ticks are one at a time unless the job allows more."""
     at_work, most, broken = [0], [0], [True]
 
@@ -346,10 +347,10 @@ def test_a_replayed_tick_waits_until_no_tick_is_at_work(world):
     world.start()
     world.advance(minutes=2, seconds=5)
     [dead] = world.scheduler.dead_letters()
-    world.scheduler.replay(dead.id)
+    world.scheduler.replay(dead.id, force=force)
     world.advance(minutes=5)
     assert most == [1]
-    assert world.told(job) == [(1, "succeeded"), (2, "succeeded")]
+    assert world.told(job) == [(1, status), (2, "succeeded")], "that of the second minute has covered its window"
 
 
 def test_runs_that_wait_for_their_turn_outlive_a_change_of_their_job(world):

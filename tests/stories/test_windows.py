@@ -288,6 +288,36 @@ def test_replay_of_a_window_of_which_a_part_was_covered_since_is_refused(world):
         world.scheduler.replay(second.id)
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_of_two_replays_of_the_same_window_one_runs_unless_forced(world, force):
+    broken, told = [True], []
+
+    @world.scheduler.interval(minutes=1, max_runs=2)
+    def job():
+        if broken:
+            raise ValueError
+
+    world.start()
+    world.advance(minutes=2)
+    broken.clear()
+    world.scheduler.listen(lambda event: told.append((event.kind, event.run.scheduled_for)))
+    second, first = world.scheduler.dead_letters(job)
+    for dead in (first, second):
+        world.scheduler.replay(dead.id, force=force)
+    world.advance(seconds=2)
+    [one, other] = [world.scheduler.get_run(dead.id) for dead in (first, second)]
+    assert (one.status, len(one.attempts)) == ("succeeded", 2)
+    if force:
+        assert (other.status, len(other.attempts)) == ("succeeded", 2)
+    else:
+        assert (other.status, other.reason, len(other.attempts)) == ("cancelled", "covered", 1)
+        assert {kind for kind, tick in told if tick == other.scheduled_for} <= {"run_ended"}, "no attempt was made"
+        assert "later runs had covered its window" in world.scheduler.explain(job, other.scheduled_for).verdict
+        world.scheduler.replay(other.id, force=True)
+        world.advance(seconds=2)
+        assert world.scheduler.get_run(other.id).status == "succeeded"
+
+
 def test_replay_of_a_window_not_covered_since_is_fine(world):
     broken = [True]
 

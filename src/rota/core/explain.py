@@ -41,6 +41,8 @@ AFTER_A_LOST_CLAIM: Final = (
     "Its process died in between, or did not hear the answer of the locks: backfill() runs the tick. Or it ran in a "
     "process that has a store of its own."
 )
+COVERED: Final = "when it was replayed, later runs had covered its window"
+DO_IT_AGAIN: Final = "replay(force=True) does that work again."
 START_ONE: Final = "Start one; what then becomes of the tick is up to catch_up."
 
 
@@ -110,7 +112,8 @@ def _by_row(facts: Facts, row: RunRow, shown: str) -> Explanation:
     if row.status in ("queued", "waiting"):
         return _say(facts, "waiting", f"The run of {shown} has not ended: {_awaited(facts, row)}.", evidence, "")
     if row.status == "cancelled":
-        return _say(facts, "cancelled", f"The run of {shown} was cancelled.", evidence, "")
+        why, hint = (f": {COVERED}", DO_IT_AGAIN) if row.reason == "covered" else ("", "")
+        return _say(facts, "cancelled", f"The run of {shown} was cancelled{why}.", evidence, hint)
     if row.status in ("skipped", "missed"):
         return _passed_over(facts, row, shown, evidence)
     return _say(facts, "ran", f"It ran for {shown} and {_ending(row)}.", evidence, _after_failure(facts, row))
@@ -310,7 +313,7 @@ def _after_failure(facts: Facts, row: RunRow) -> str:
     if row.status not in DEAD_LETTERS:
         return ""
     if facts.state is not None and is_covered(facts.options, row, facts.state.covered_until):
-        return "Later runs have covered its window since; replay(force=True) does that work again."
+        return f"Later runs have covered its window since; {DO_IT_AGAIN}"
     return "replay() gives it fresh attempts."
 
 

@@ -31,7 +31,19 @@ from rota.core.options import JobOptions
 from rota.core.overlap import decide, skip_reason
 from rota.core.run import DEAD_LETTERS, RunRow
 from rota.core.values import Value, value
-from rota.core.verdict import Ended, begun_window, died, ended_unstarted, is_joined, judge, thread_returned, unjudged
+from rota.core.verdict import (
+    REPLAY,
+    Ended,
+    begun_window,
+    covered_meanwhile,
+    died,
+    ended_unstarted,
+    is_covered,
+    is_joined,
+    judge,
+    thread_returned,
+    unjudged,
+)
 from rota.triggers.base import Trigger
 
 
@@ -131,15 +143,20 @@ def resume(job: Job, row: RunRow, now: int, holder: Holder) -> Flow:
         row.id, row.job_id, row.attempt, holder.new_token(), holder.node, holder.ttl, job.options.max_running, behind
     )
     assert isinstance(answer, BeginAnswer)
-    begun = answer.row
-    state = None
-    latest = None if begun is None or begun.attempt > 1 else _latest_start(job, begun)
-    if begun is not None and latest is not None:
+    if answer.row is None:
+        return
+    state, begun = None, answer.row
+    is_replay = row.reason == REPLAY and is_joined(job.options, begun)
+    latest = _latest_start(job, begun) if begun.attempt == 1 else None
+    if is_replay or latest is not None:
         known = yield States(job)
         state = known if isinstance(known, JobState) else None
-        begun = yield from _join_window(begun, state, latest)
-    if begun is not None:
-        yield from attempt(job, begun, state)
+    if is_replay and state is not None and is_covered(job.options, begun, state.covered_until):
+        yield covered_meanwhile(begun, now)
+        return
+    joined = yield from _join_window(begun, state, latest)
+    if joined is not None:
+        yield from attempt(job, joined, state)
 
 
 def _is_too_late(options: JobOptions, row: RunRow, now: int) -> bool:

@@ -21,6 +21,8 @@ _GOES_ON: Final = frozenset({"shutdown", "lease_lost"})
 """Why a run may be asked to stop here and go on elsewhere."""
 _NO_FAULT: Final = frozenset({"snoozed", "interrupted", "cancelled"})
 GAVE_UP: Final = "gave up"
+REPLAY: Final = "replay"
+FORCED_REPLAY: Final = "forced replay"
 PROCESS_GONE: Final = "the process that ran it is gone"
 MOST_ATTEMPTS: Final = 500
 """Attempts that a record keeps, the first and the last ones: of a run that snoozes on and on it is written anew with
@@ -122,10 +124,11 @@ def ended_unstarted(row: RunRow, status: str, reason: str, now: int) -> Swap:
     return Swap(new, row.status, row.token)
 
 
-def reopened(row: RunRow, now: int) -> Swap:
-    """The swap that replays a run that ended unhappily: fresh attempts; number, checkpoint and steps go on."""
+def reopened(row: RunRow, now: int, *, force: bool = False) -> Swap:
+    """The swap that replays a run that ended unhappily: fresh attempts; number, checkpoint and steps go on. `force`:
+    though its window may be covered when it begins."""
     new = row.copy()
-    new.status, new.reason, new.due, new.spent = "queued", "replay", now, 0
+    new.status, new.reason, new.due, new.spent = "queued", FORCED_REPLAY if force else REPLAY, now, 0
     new.finished_at = new.result = new.error = new.cancel_requested = None
     new.discarded = False
     return Swap(new, row.status, row.token)
@@ -302,8 +305,20 @@ def _with_attempt(row: RunRow, outcome: str, error: ErrorText | None, now: int) 
 
 def handed_back(row: RunRow) -> Swap:
     """The swap that queues a run again which this process holds but has not started. It is due since when it was."""
+    return _unstarted(row, "queued", "handed_back")
+
+
+def covered_meanwhile(row: RunRow, now: int) -> Swap:
+    """The swap that ends a replayed run which this process holds but has not started: its window was covered while it
+    waited for its turn."""
+    swap = _unstarted(row, "cancelled", "covered")
+    swap.row.finished_at = now
+    return swap
+
+
+def _unstarted(row: RunRow, status: str, reason: str) -> Swap:
     new = row.copy()
-    new.status, new.attempt, new.reason = "queued", row.attempt - 1, "handed_back"
+    new.status, new.attempt, new.reason = status, row.attempt - 1, reason
     new.attempt_started_at = None
     if new.attempt == 0:
         new.started_at = None

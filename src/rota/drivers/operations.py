@@ -127,7 +127,7 @@ class Operations:
             raise StateError(f"run {run_id} timed out and its thread has not returned; it can be replayed when it has")
         if not force:
             self._refuse_covered(row, jobs.get(self._shown_id(row.job_id)))
-        swap = reopened(row, self._clock.now())
+        swap = reopened(row, self._clock.now(), force=force)
         if self._store.swap([swap])[0].verdict != "swapped":
             raise StateError(f"run {run_id} has changed meanwhile; look at it again")
         return swap.row

@@ -92,12 +92,13 @@ class Teller:
         self._log.warning("run.stuck", **_facts(call.row), detail="it timed out, and its thread has not returned")
 
     def run_swapped(self, swap: Swap) -> None:
-        """An attempt or a run has ended; that a stuck thread has come back to a run that is over is no news."""
+        """An attempt or a run has ended; that a stuck thread has come back to a run that is over is no news. One whose
+        window was covered before it began has made no attempt."""
         row = swap.row
         if swap.status in FINAL:
             return
         if self._listeners:
-            if swap.status == "running":
+            if swap.status == "running" and row.attempt_started_at is not None:
                 self._tell("attempt_ended", row)
             if row.status in FINAL:
                 self._tell("run_ended", row)
