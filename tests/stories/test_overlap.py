@@ -66,6 +66,17 @@ def test_a_tick_that_has_queued_for_longer_than_max_lateness_is_missed(world):
     assert world.scheduler.explain("job", world.runs("job")[-1].scheduled_for).reason == "too_late"
 
 
+def test_a_queued_tick_is_missed_at_its_limit_though_the_run_before_it_is_still_at_work(world):
+    world.scheduler.interval(minutes=1, overlap="queue", max_lateness=90, max_runs=4)(sleeper(600))
+    world.start()
+    world.advance(minutes=3, seconds=31)
+    assert world.told("job") == [(1, "running"), (2, "missed"), (3, "skipped")]
+    missed = world.runs("job")[1]
+    assert (missed.reason, round(minutes(missed.finished_at), 2)) == ("too_late", 3.5)
+    world.advance(minutes=1)
+    assert world.told("job")[-1] == (4, "queued"), "the place is free"
+
+
 @pytest.mark.parametrize("overlap", ["skip", "queue"])
 def test_after_a_short_outage_overlap_decides_about_ticks_behind_a_run_from_before_it(overlap):
     clock, store = FakeClock(START), FaultyStore(MemoryStore())

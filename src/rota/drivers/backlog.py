@@ -40,6 +40,25 @@ class ParkedRun:
         return engine.parked.get(self.row.id) is not self
 
 
+class TooLate:
+    """On the timeline: a tick that waits for its turn, when it becomes too late for it, whoever is still at work."""
+
+    __slots__ = ("parked",)
+
+    def __init__(self, parked: ParkedRun) -> None:
+        self.parked = parked
+
+    def come_due(self, due: int, engine: Engine) -> None:
+        """It ends now, unless it has begun or ended, or may be later by what its job says now."""
+        job = None if self.is_gone(due, engine) else engine.job_of(self.parked)
+        if job is not None and job.options.is_too_late(self.parked.row.due, engine.time):
+            engine.performer.resume(job, self.parked)
+
+    def is_gone(self, due: int, engine: Engine) -> bool:
+        """Whether it was begun or ended."""
+        return self.parked.is_gone(due, engine)
+
+
 Ready: TypeAlias = "JobEntry | ParkedRun"
 
 

@@ -26,7 +26,7 @@ from rota.core.run import RunRow
 from rota.core.timeline import Timeline
 from rota.drivers.agenda import Agenda, JobEntry
 from rota.drivers.attempts import Attempts
-from rota.drivers.backlog import Backlog, ParkedRun, Ready
+from rota.drivers.backlog import Backlog, ParkedRun, Ready, TooLate
 from rota.drivers.calls import AttemptCall
 from rota.drivers.guarded_executors import GuardedExecutors
 from rota.drivers.housekeeping import Housekeeping
@@ -221,7 +221,8 @@ class Engine:
     def park(self, row: RunRow) -> None:
         """Begin a queued or waiting run when it is due, or end it now if it was asked to stop, if this node knows its
         job."""
-        if row.job_id not in self.agenda.entries or row.id in self.services.calls or self.is_damaged(row):
+        entry = self.agenda.entries.get(row.job_id)
+        if entry is None or row.id in self.services.calls or self.is_damaged(row):
             return
         parked = self.parked[row.id] = ParkedRun(row)
         self.read_clock()
@@ -229,6 +230,9 @@ class Engine:
             parked.come_due(row.due, self)
         else:
             self.timeline.push(row.due, parked)
+        longest = entry.job.options.max_lateness
+        if longest is not None and row.origin == "tick" and not row.attempt:
+            self.timeline.push(row.due + int(longest * 1_000_000) + 1, TooLate(parked))
 
     def is_damaged(self, row: RunRow) -> bool:
         """Whether the store's row of a run cannot be worked with. The run is left alone, which is said once; the others
