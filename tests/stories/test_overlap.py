@@ -270,6 +270,20 @@ def test_catch_up_in_order_waits_and_never_skips(world):
 
 
 @pytest.mark.worlds("driven-memory", "driven-sqlite")
+def test_a_pause_ends_a_catch_up_at_once_though_a_run_is_at_work(world):
+    world.scheduler.interval(minutes=1, catch_up="all")(sleeper(600))
+    world.start()
+    world.stop()
+    world.advance(minutes=5, seconds=50)
+    world.start()
+    world.scheduler.pause("job", "enough")
+    world.advance(seconds=2)
+    assert world.told("job") == [(1, "running"), (5, "skipped")]
+    skipped = world.runs("job")[-1]
+    assert (skipped.reason, skipped.count) == ("paused", 4)
+
+
+@pytest.mark.worlds("driven-memory", "driven-sqlite")
 @pytest.mark.parametrize("away", [92, 42, 22], ids=["long", "half late", "short"])
 def test_under_catch_up_all_the_last_half_minute_of_an_absence_waits_its_turn_too(world, away):
     order = []

@@ -298,14 +298,15 @@ class Agenda:
         engine.ready(entry.job.executor, entry)
 
     def note_state(self, state: JobState | None) -> None:
-        """The store said how a job stands; a tick that waited for one of its runs to end gets its turn."""
+        """The store said how a job stands; a tick that waited for one of its runs to end gets its turn. If the job is
+        paused it waits no longer, and is disposed of with all that are due."""
         if state is None:
             return
         entry = self.entries.get(state.job_id)
         if entry is None:
             return
         self._note(entry, state)
-        if self._waiting and entry in self._waiting and not state.live:
+        if self._waiting and entry in self._waiting and (not state.live or state.paused_at is not None):
             self._waiting.pop(entry, None)
             self._engine.ready(entry.job.executor, entry)
 
