@@ -77,6 +77,14 @@ def test_locks(kind, method):
     assert locks.failed == [method]
 
 
+def test_a_store_and_locks_that_are_asked_how_they_are(kind):
+    store, locks = FaultyStore(MemoryStore(), error=kind), FaultyLocks(MemoryLocks(), error=kind)
+    scheduler = Scheduler("exits", store=store, locks=locks)
+    assert (scheduler.health().store, scheduler.health().locks) == (True, True)
+    store.down = locks.down = True
+    assert (scheduler.health().store, scheduler.health().locks) == (False, False)
+
+
 def test_locks_whose_leases_are_renewed(kind):
     once, renewed = Once(kind), threading.Event()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rota.containment import whatever_it_raises
 from rota.core.misfire import LATE
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rota.drivers.hosted import HostedNode
     from rota.drivers.runtime import Runtime
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -79,39 +78,46 @@ def _has_backend(host: Host) -> bool:
 
 
 def _ask_backends(host: Host) -> tuple[tuple[bool, int], bool]:
-    """Whether the store answers, with the number of orphans, and whether the locks do. Both are asked at once, and what
-    cannot be opened is not opened twice, so that a server which hangs costs one time-out."""
+    """Whether the store answers, with the number of orphans, and whether the locks do. What cannot be opened is not
+    opened twice, and both are asked at once, so that a server which hangs costs one time-out; in threads of their own,
+    where whatever they raise is contained. Under a clock that is moved by hand no thread has a part."""
     if not _has_backend(host):
         return (True, 0), True
     try:
         runtime = host.runtime
-    except whatever_it_raises():  # whatever a store raises, it did not answer
+    except whatever_it_raises():  # it did not answer
         return (False, 0), False
-    if host.is_driven or not runtime.store.shared:
-        return _ask_store(host), _ask_locks(runtime)
-    return _both(partial(_ask_store, host), partial(_ask_locks, runtime))
+    if host.is_driven:
+        return _ask_store(host, runtime), _ask_locks(runtime)
+    store, locks = _Aside(partial(_ask_store, host, runtime)), _Aside(partial(_ask_locks, runtime))
+    return store.answer(), locks.answer()
 
 
-def _both(one: Callable[[], S], other: Callable[[], T]) -> tuple[S, T]:
-    """What two questions are answered, the other asked in a thread meanwhile."""
-    answers: list[T] = []
-    thread = Thread(target=lambda: answers.append(other()), name="rota-health", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # the interpreter is ending
-        return one(), other()
-    answer = one()
-    thread.join()
-    return answer, answers[0]
+class _Aside(Generic[T]):
+    """A question that a thread of its own asks; this one, where no thread can be started."""
+
+    def __init__(self, ask: Callable[[], T]) -> None:
+        self._answers: list[T] = []
+        self._thread = Thread(target=lambda: self._answers.append(ask()), name="rota-health", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # at a limit of the machine, or while the interpreter is ending
+            self._answers.append(ask())
+
+    def answer(self) -> T:
+        """What was answered, waited for."""
+        if self._thread.ident is not None:
+            self._thread.join()
+        return self._answers[0]
 
 
-def _ask_store(host: Host) -> tuple[bool, int]:
+def _ask_store(host: Host, runtime: Runtime) -> tuple[bool, int]:
     known = {job.claim_id for job in list(host.jobs.values())}
     try:
-        counts = host.runtime.store.count_open()
-    except whatever_it_raises():  # whatever a store raises, it did not answer
+        counts = runtime.store.count_open()
+        return True, sum(count for job_id, count in counts.items() if job_id not in known)
+    except whatever_it_raises():  # it did not answer
         return False, 0
-    return True, sum(count for job_id, count in counts.items() if job_id not in known)
 
 
 def _waits_for_store(host: Host, locks_answer: bool) -> bool:
@@ -120,7 +126,7 @@ def _waits_for_store(host: Host, locks_answer: bool) -> bool:
     node = host.node
     if node is None or not node.is_alive or not node.engine.performer.is_down:
         return False
-    return locks_answer or not isinstance(host.runtime.store, LockedStore)
+    return locks_answer or not isinstance(node.engine.store, LockedStore)
 
 
 def _ask_locks(runtime: Runtime) -> bool:
