@@ -12,7 +12,7 @@
     │   │   └── DuplicateJobError
     │   ├── UnknownJobError (also LookupError)     no job or run of that name
     │   ├── StateError                             not now: already started, already used
-    │   ├── BackendError                           a store or lock service failed; .unreachable
+    │   ├── BackendError                           a store or lock service failed; .unreachable .nothing_done
     │   │   ├── LockBackendError                   the answer is unknown: ask again with the same token
     │   │   └── StoreError
     │   ├── LockHeld                               somebody else holds it
@@ -110,10 +110,12 @@ class BackendError(RotaError):
     """A store or lock service did not do what was asked.
 
     ``unreachable``: nobody answered, or not in time. That may be over soon by itself, so a scheduler that is started
-    meanwhile waits for it; whatever else is wrong, a person has to mend.
+    meanwhile waits for it; whatever else is wrong, a person has to mend. ``nothing_done``: it failed before any of what
+    was asked was begun, so there is no answer to be asked for again.
     """
 
     unreachable = False
+    nothing_done = False
 
 
 class LockBackendError(BackendError):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rota.backends import sqlite_schema
+from rota import Scheduler
+from rota.backends import sqlite_connection, sqlite_schema
 from rota.backends import sqlite_statements as sql
 from rota.backends.file_systems import network_type
 from rota.backends.rules import RARE
@@ -20,6 +21,7 @@ from rota.errors import ConfigurationError, LockBackendError, StoreError
 from rota.locks import SQLiteLocks
 from rota.ports import JobSeen
 from rota.stores import SQLiteStore
+from rota.testing.faults import FaultyLocks
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
@@ -109,6 +111,41 @@ def test_a_file_that_is_locked_for_too_long_is_unreachable(path):
         with pytest.raises(StoreError, match="ask again") as caught:
             SQLiteStore(path, "space", timeout=0.05).open()
     assert caught.value.unreachable
+    assert caught.value.nothing_done
+
+
+def test_what_was_waited_for_the_turn_among_threads_is_not_waited_again_among_processes(store, monkeypatch):
+    store.open()
+    asked, file = [], store._file
+    (connection,) = file._idle
+    connection.set_trace_callback(asked.append)
+
+    class Clock:
+        """Four of the five seconds pass before the turn has come."""
+
+        answers = iter([100.0])
+
+        def monotonic(self):
+            return next(self.answers, 104.0)
+
+    monkeypatch.setattr(sqlite_connection, "SYSTEM", Clock())
+    store.put_value("scope", "key", "1")
+    assert asked[:3] == ["PRAGMA busy_timeout=1000", "BEGIN IMMEDIATE", "PRAGMA busy_timeout=5000"]
+
+
+def test_a_lock_that_is_not_to_be_waited_for_costs_one_wait_for_the_file(path):
+    store = SQLiteStore(path, "space", timeout=0.05)
+    store.open()
+    locks = FaultyLocks(store.locks)
+    scheduler = Scheduler("space", store=store, locks=locks)
+    with scheduler.lock("first"):
+        locks.calls.clear()
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(LockBackendError) as caught, scheduler.lock("second"):
+                pass
+    assert caught.value.nothing_done
+    assert locks.calls == ["acquire", "release"]  # and the first is given back, at the end of its block
 
 
 def test_without_create_tables_a_file_of_others_is_left_alone(store, path):

@@ -17,7 +17,8 @@ DEADLINE = 60.0
 
 
 class Wire:
-    """Locks behind a wire: `ask` and `reply` say, for one call each, what gets lost on the way there and back."""
+    """Locks behind a wire: `ask` and `reply` say, for one call each, what gets lost on the way there and back;
+    `nothing`, that it is refused before it is begun."""
 
     guarantee = "correctness"
 
@@ -32,6 +33,10 @@ class Wire:
         fate = self.lost.pop(0) if self.lost else ""
         if fate == "ask":
             raise LockBackendError("no route")
+        if fate == "nothing":
+            error = LockBackendError("it was busy")
+            error.nothing_done = True
+            raise error
         answer = getattr(self.inner, call)(name, token, *rest)
         self.delay(call)
         if fate == "reply":
@@ -322,6 +327,16 @@ def test_an_acquisition_whose_answer_got_lost_is_asked_for_again_with_the_same_t
         assert lease.held
     first, second = world.wire.calls[:2]
     assert first == second
+    assert world.is_free()
+
+
+@pytest.mark.parametrize("lost", [["nothing"], ["reply", "nothing"]], ids=["at once", "after a lost reply"])
+def test_an_acquisition_of_which_nothing_was_done_is_not_asked_for_again(world, lost):
+    world.wire.lost = list(lost)
+    with pytest.raises(LockBackendError), world.lock(wait=60.0):
+        pass
+    calls = [call for call, _ in world.wire.calls]
+    assert calls == (["acquire"] if lost == ["nothing"] else ["acquire", "acquire", "release"])
     assert world.is_free()
 
 

@@ -32,6 +32,9 @@ MOST_IDLE: Final = 8
 LOOK_INTERVAL: Final = 0.5
 """Seconds after which a call looks whether the file is still the same: it costs little, and more than nothing."""
 
+WORTH_COUNTING: Final = 0.1
+"""Seconds of waiting among threads from which on the wait among processes is made shorter by them."""
+
 MOST_WAL_ATTEMPTS: Final = 50
 """How often to ask for the write-ahead log while other processes are opening the file for the first time."""
 
@@ -73,10 +76,11 @@ class SQLiteFile:
     def write(self, work: Work[T], error: type[BackendError] = StoreError) -> T:
         """Do `work` as one transaction. After an error nothing of it is kept, unless the error came of the commit
         itself: then it is unknown."""
+        deadline = SYSTEM.monotonic() + self._timeout
         if not self._turn.acquire(timeout=self._timeout):
-            raise self._failed(sqlite3.SQLITE_BUSY, "", error)
+            raise _before_it_began(self._failed(sqlite3.SQLITE_BUSY, "", error))
         try:
-            return self._transact("BEGIN IMMEDIATE", work, error)
+            return self._transact("BEGIN IMMEDIATE", work, error, deadline)
         finally:
             self._turn.release()
 
@@ -113,11 +117,11 @@ class SQLiteFile:
         with self._gate:
             _close_all(self._idle)
 
-    def _transact(self, begin: str, work: Work[T], error: type[BackendError]) -> T:
+    def _transact(self, begin: str, work: Work[T], error: type[BackendError], deadline: float | None = None) -> T:
         connection = self._take(error)
         is_sound = False
         try:
-            connection.execute(begin)
+            self._begin(connection, begin, error, deadline)
             result = work(connection)
             connection.execute("COMMIT")
             is_sound = True
@@ -131,6 +135,22 @@ class SQLiteFile:
             self._give_back(connection, is_sound)
         return result
 
+    def _begin(
+        self, connection: sqlite3.Connection, begin: str, error: type[BackendError], deadline: float | None
+    ) -> None:
+        """Begin a transaction. What was waited for the turn among threads is not waited again among processes."""
+        left = self._timeout if deadline is None else max(0.0, deadline - SYSTEM.monotonic())
+        is_short = left < self._timeout - WORTH_COUNTING
+        try:
+            if is_short:
+                connection.execute(f"PRAGMA busy_timeout={int(left * 1000)}")
+            connection.execute(begin)
+        except sqlite3.Error as failure:
+            raise _before_it_began(self._explained(failure, error)) from failure
+        finally:
+            if is_short:
+                connection.execute(f"PRAGMA busy_timeout={int(self._timeout * 1000)}")
+
     def _take(self, error: type[BackendError]) -> sqlite3.Connection:
         self._enter()
         try:
@@ -143,7 +163,7 @@ class SQLiteFile:
         except BaseException as failure:
             self._leave()
             if isinstance(failure, sqlite3.Error):
-                raise self._explained(failure, error) from failure
+                raise _before_it_began(self._explained(failure, error)) from failure
             raise
 
     def _give_back(self, connection: sqlite3.Connection, is_sound: bool) -> None:
@@ -266,6 +286,12 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
         if mode != "wal":
             raise sqlite3.OperationalError(f"the write-ahead log cannot be had here, only journal mode {mode!r}")
         return
+
+
+def _before_it_began(error: BackendError) -> BackendError:
+    """The same error, of a call of which nothing was done."""
+    error.nothing_done = True
+    return error
 
 
 def _undo(connection: sqlite3.Connection) -> bool:

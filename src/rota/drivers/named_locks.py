@@ -1,9 +1,10 @@
 """Behind `scheduler.lock(name)`: a lease by name for a `with` block, renewed while the block is at work.
 
 Law (docs/explanation/leases.md): a token is 128 random bits, one per acquisition. An answer that got lost is asked for
-again with the same token; where that fails too, the token is given back and the error raised. A lease is trusted from
-before the request that was answered, less a margin, by the clock that counts suspends; once it could not be trusted it
-never is again. Only the own token is renewed and released, in the process that took it. Never re-entrant.
+again with the same token; where that fails too, the token is given back and the error raised. A request of which
+nothing was begun has no answer to lose. A lease is trusted from before the request that was answered, less a margin, by
+the clock that counts suspends; once it could not be trusted it never is again. Only the own token is renewed and
+released, in the process that took it. Never re-entrant.
 """
 
 from __future__ import annotations
@@ -230,7 +231,8 @@ class _Holding:
         self._trusted_until = -math.inf
 
     def take(self) -> bool:
-        """Ask for the lock. `False`: another holds it. `LockBackendError`: asked twice, and still unknown."""
+        """Ask for the lock. `False`: another holds it. `LockBackendError`: nothing was done, or asked twice it is still
+        unknown."""
         with self._asking:
             if self._ended:
                 return False
@@ -284,7 +286,10 @@ class _Holding:
     def _acquire(self) -> Grant | None:
         try:
             return self._services.locks.acquire(self._name, self._token, self._ttl)
-        except LockBackendError:
+        except LockBackendError as error:
+            if error.nothing_done:  # no answer got lost, and there is nothing to be given back
+                self._asked = False
+                raise
             return self._services.locks.acquire(self._name, self._token, self._ttl)
 
     def _release(self) -> bool:
