@@ -144,6 +144,27 @@ threading.Thread(target=go_on).start()
         assert program.stderr == ""
 
 
+def test_a_scheduler_that_is_started_at_exit_runs_or_says_why_not(tmp_path):
+    text = """
+import atexit
+from rota import StateError
+
+scheduler = Scheduler()
+
+def start():
+    try:
+        say("started", scheduler.start())
+    except StateError as error:
+        say("refused", error)
+
+atexit.register(start)
+"""
+    with Program(tmp_path, text) as program:
+        assert program.end() == 0
+        assert program.lines[0].startswith("refused the scheduler cannot start") or program.lines == ["started True"]
+        assert program.stderr == ""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_multiprocessing_child_that_was_made_to_run_jobs_shuts_down(tmp_path):
     text = """

@@ -47,13 +47,13 @@ class _AtExit:
             self._register()
 
     def _register(self) -> None:
-        import concurrent.futures.thread  # noqa: F401  # registers with `threading` when imported: now, so before us
-
         atexit.register(self.finish_all)
         # A private name, and the only way to be called before the pools are ended. Without it they are ended first.
         register = getattr(threading, "_register_atexit", None)
         if register is not None:
             with suppress(RuntimeError):  # the main thread is over
+                import concurrent.futures.thread  # noqa: F401  # registers itself when imported: now, so before us
+
                 register(self.finish_unless_threads_go_on)
 
     def finish_unless_threads_go_on(self) -> None:
