@@ -137,7 +137,8 @@ class Cron(Trigger):
 
         _check_flag("day_or", day_or)
         text, seconds, day_match = converted(expr, day_or)
-        check_against_croniter(cls(text, seconds=seconds, day_match=day_match), expr, day_or)
+        trigger = cls(text, seconds=seconds, day_match=day_match)
+        check_against_croniter(trigger, trigger._parsed.table.times, expr, day_or)
         return cls(text, tz=tz, seconds=seconds, dst_gap=dst_gap, dst_fold=dst_fold, day_match=day_match)
 
     @property

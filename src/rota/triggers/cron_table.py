@@ -22,6 +22,9 @@ Special = tuple[str, int, int]
 Values = tuple[int, tuple[Special, ...]]
 """What a field says: its plain values as bits, and its special day rules."""
 
+Times = tuple[int, int]
+"""The seconds of a minute and the minutes of a day, as bits."""
+
 _DAYS_OF_EVERY_MONTH: Final = (1 << 29) - 2
 _ALL_MONTHS: Final = (1 << 13) - 2
 
@@ -112,6 +115,11 @@ class CronTable:
         self._masks: list[int | None] = [None] * len(SHAPES)
         # The year last looked at: its first day, the day after its last, its mask.
         self._recent = (0, 0, 0)
+
+    @property
+    def times(self) -> Times:
+        """The times of each of its days."""
+        return self._seconds, self._minutes
 
     @property
     def names_a_day(self) -> bool:
