@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from pkgutil import resolve_name
 from threading import RLock
 from types import MappingProxyType, SimpleNamespace, TracebackType
@@ -27,8 +28,7 @@ from rota.drivers.configuration import Configuration, leaving_time, notes_given,
 from rota.errors import ConfigurationError, StateError
 from rota.peer_words import METHOD_WORDS, SCHEDULER_METHODS, SCHEDULER_WORDS
 from rota.spelling import corrects_methods, corrects_names, refuse_unknown
-from rota.triggers.base import Trigger, from_micros, to_micros
-from rota.triggers.zones import instant_of
+from rota.triggers.base import Trigger, from_micros, ticks_after
 
 # What runs jobs is imported when it is first needed: a program that only declares them starts in half the time.
 if TYPE_CHECKING:
@@ -362,20 +362,15 @@ class Scheduler(Declaring):
 
     def next_fires(self, job: JobLike, n: int = 5, after: datetime | str | None = None) -> list[datetime]:
         """The next `n` ticks, aware UTC, after an aware datetime; without one after now, as far as `max_runs` goes."""
-        if type(n) is not int or n < 0:
-            raise ConfigurationError(f"next_fires: n is a whole number, not {n!r}")
-        found = self._job(job)
-        trigger = found.trigger
-        most = n if after is not None else min(n, self._runs_left(found))
-        tick = self._host.clock.now() if after is None else to_micros(instant_of(after, "after"))
-        fires: list[datetime] = []
-        while trigger is not None and len(fires) < most:
-            following = trigger.next_tick(tick)
-            if following is None:
-                break
-            tick = following
-            fires.append(from_micros(tick))
-        return fires
+        from rota.drivers.asked import instant, tick_count
+
+        found, most = self._job(job), tick_count(n)
+        start = self._host.clock.now() if after is None else instant(after, "after")
+        max_runs = found.options.max_runs
+        if after is None and max_runs is not None:
+            most = min(most, self._runtime.operations.ticks_left(found, max_runs))
+        ticks = () if found.trigger is None else ticks_after(found.trigger, start)
+        return [from_micros(tick) for tick in islice(ticks, most)]
 
     def explain(self, job: JobLike, at: datetime | str | None = None) -> Explanation:
         """Why the job did or did not run at an aware datetime (its last tick due)."""
@@ -434,14 +429,6 @@ class Scheduler(Declaring):
     @property
     def _runtime(self) -> Runtime:
         return self._host.runtime
-
-    def _runs_left(self, job: Job) -> float:
-        """How many ticks `max_runs` leaves to be claimed."""
-        most = job.options.max_runs
-        if most is None:
-            return float("inf")
-        state = self._runtime.store.job_states([job.claim_id])[0]
-        return most if state is None else max(0, most - state.claimed)
 
     def _declare(self, entry: Declared) -> None:
         self._register(entry, replace=False)

@@ -83,6 +83,13 @@ def due_at(now: int, delay: float | timedelta | None, at: datetime | str | None)
     return now + int(seconds * 1_000_000)
 
 
+def tick_count(n: int) -> int:
+    """How many ticks are asked for."""
+    if type(n) is not int or n < 0:
+        raise ConfigurationError(f"next_fires: n is a whole number, not {n!r}")
+    return n
+
+
 def instant(moment: datetime | str, what: str) -> int:
     """An aware datetime, or ISO text with its offset, as microseconds; `what` names it in the error."""
     return to_micros(instant_of(moment, what))

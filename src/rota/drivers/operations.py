@@ -171,6 +171,11 @@ class Operations:
         """Whether the store has seen a job of that id."""
         return self._store.job_states([storable(job_id, "job")])[0] is not None
 
+    def ticks_left(self, job: Job, max_runs: int) -> int:
+        """How many ticks `max_runs` leaves to be claimed."""
+        state = self._store.job_states([job.claim_id])[0]
+        return max_runs if state is None else max(0, max_runs - state.claimed)
+
     def pause(self, job: Job, reason: str) -> JobState:
         """Pause with a reason."""
         storable(reason, "pause: reason")

@@ -6,7 +6,7 @@ datetimes exist only at the public face. Nobody here asks what time it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar, NoReturn, Self
@@ -186,6 +186,14 @@ def rebuild(kind: type[Trigger], positional: tuple[object, ...], keyword: dict[s
     """The trigger that ``arguments`` described. A wrong argument raises ``TypeError`` or ``ConfigurationError``."""
     build: Callable[..., Trigger] = kind
     return build(*positional, **keyword)
+
+
+def ticks_after(trigger: Trigger, instant: Micros) -> Iterator[Micros]:
+    """The instants that a trigger names from there on, each of them asked for when its turn comes."""
+    tick = trigger.next_tick(instant)
+    while tick is not None:
+        yield tick
+        tick = trigger.next_tick(tick)
 
 
 @cache
