@@ -14,7 +14,7 @@ def no_op() -> None:
 
 @case("register_cron", "rota")
 def rota_cron(scale: float, library: str) -> Figures:
-    import rota.drivers.host  # noqa: F401  # what `start` would import is no cost of a job
+    import rota.drivers.hosting.host  # noqa: F401  # what `start` would import is no cost of a job
     from rota import Scheduler
     from rota.triggers import Cron
 
@@ -45,7 +45,7 @@ def apscheduler_cron(scale: float, library: str) -> Figures:
 
 @case("register_interval", "rota")
 def rota_interval(scale: float, library: str) -> Figures:
-    import rota.drivers.host  # noqa: F401  # what `start` would import is no cost of a job
+    import rota.drivers.hosting.host  # noqa: F401  # what `start` would import is no cost of a job
     from rota import Scheduler
     from rota.triggers import Interval
 

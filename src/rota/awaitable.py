@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from rota.core.explain import Explanation
 from rota.core.job import Job
 from rota.core.run import JSON, RunRecord
-from rota.drivers.asked import Statuses
-from rota.drivers.backfills import Backfill, BackfillOnly
-from rota.drivers.health import Health
+from rota.drivers.asking.asked import Statuses
+from rota.drivers.asking.backfills import Backfill, BackfillOnly
+from rota.drivers.hosting.health import Health
 from rota.drivers.off_loop import to_thread
 from rota.peer_words import METHOD_WORDS
 from rota.spelling import corrects_methods

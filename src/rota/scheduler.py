@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from rota.awaitable import AwaitableScheduler
     from rota.core.explain import Explanation
     from rota.core.run import JSON, RunRecord, RunRow
-    from rota.drivers.asked import Statuses
-    from rota.drivers.backfills import Backfill, BackfillOnly
-    from rota.drivers.health import Health
-    from rota.drivers.host import Host
+    from rota.drivers.asking.asked import Statuses
+    from rota.drivers.asking.backfills import Backfill, BackfillOnly
+    from rota.drivers.hosting.health import Health
+    from rota.drivers.hosting.host import Host
     from rota.drivers.named_locks import NamedLock
     from rota.drivers.node_parts import ShutdownReport
     from rota.drivers.runtime import Runtime
@@ -108,7 +108,7 @@ class Scheduler(Declaring):
     @property
     def _host(self) -> Host:
         """What runs the jobs, made at first need."""
-        from rota.drivers.host import Host
+        from rota.drivers.hosting.host import Host
 
         with self._mutex:
             if self._hosted is None:
@@ -224,12 +224,12 @@ class Scheduler(Declaring):
 
     async def serve(self) -> None:
         """Run jobs, coroutines on this loop, until cancelled or shut down. Touches no signals."""
-        from rota.drivers.serving import serve
+        from rota.drivers.hosting.serving import serve
 
         await serve(self._host)
 
     async def __aenter__(self) -> Self:
-        from rota.drivers.serving import start
+        from rota.drivers.hosting.serving import start
 
         await start(self._host)
         return self
@@ -237,7 +237,7 @@ class Scheduler(Declaring):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        from rota.drivers.serving import close
+        from rota.drivers.hosting.serving import close
 
         await close(self._host)
 
@@ -251,13 +251,13 @@ class Scheduler(Declaring):
 
     async def aclose(self, timeout: float | None = None) -> ShutdownReport:
         """`shutdown` that leaves the loop free meanwhile."""
-        from rota.drivers.serving import aclose
+        from rota.drivers.hosting.serving import aclose
 
         return await aclose(self._host, leaving_time(timeout))
 
     def health(self) -> Health:
         """How it stands in this very process, after a fork as well."""
-        from rota.drivers.health import health_of
+        from rota.drivers.hosting.health import health_of
 
         return health_of(self._host)
 
@@ -362,7 +362,7 @@ class Scheduler(Declaring):
 
     def next_fires(self, job: JobLike, n: int = 5, after: datetime | str | None = None) -> list[datetime]:
         """The next `n` ticks, aware UTC, after an aware datetime; without one after now, as far as `max_runs` goes."""
-        from rota.drivers.asked import instant, tick_count
+        from rota.drivers.asking.asked import instant, tick_count
 
         found, most = self._job(job), tick_count(n)
         start = self._host.clock.now() if after is None else instant(after, "after")

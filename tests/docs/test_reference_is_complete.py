@@ -24,7 +24,7 @@ from rota.core.checkpoint import AsyncCheckpoint
 from rota.core.explain import REASONS, Explanation
 from rota.core.options import OPTION_NAMES
 from rota.core.run import FINAL, OPEN, AttemptOutcome, CancelReason
-from rota.drivers.health import Health
+from rota.drivers.hosting.health import Health
 from rota.drivers.node_parts import ShutdownReport
 from rota.ports import EventKind
 from rota.testing import FakeClock, Simulation

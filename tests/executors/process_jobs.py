@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from rota import errors
 from rota.core.context import AsyncRun, Run, current_run
-from rota.drivers.autostart import decide_here
+from rota.drivers.hosting.autostart import decide_here
 
 
 class Refused(Exception):

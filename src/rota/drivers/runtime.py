@@ -12,14 +12,14 @@ from typing import TypeVar
 from rota.clock import SYSTEM
 from rota.containment import whatever_it_raises
 from rota.core.outcome import message_of
+from rota.drivers.asking.operations import Operations
 from rota.drivers.configuration import Configuration
 from rota.drivers.driven import Renewing
 from rota.drivers.identity import id_maker
-from rota.drivers.locked_store import LockedStore
+from rota.drivers.locks_apart.locked_store import LockedStore
 from rota.drivers.named_locks import LONGEST_TTL, LockServices, NamedLock, wait_in_thread
 from rota.drivers.off_loop import at_once, to_thread
 from rota.drivers.opening import make_locks, make_store
-from rota.drivers.operations import Operations
 from rota.drivers.renewal import Renewal
 from rota.drivers.settings import Settings
 from rota.drivers.store_time import require_same_time

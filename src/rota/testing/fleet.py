@@ -32,7 +32,7 @@ from rota.testing.faults import FaultyStore
 from rota.testing.loop import LazyLoop
 
 if TYPE_CHECKING:
-    from rota.drivers.host import Host
+    from rota.drivers.hosting.host import Host
     from rota.testing.clock import FakeClock
 
 

@@ -25,7 +25,7 @@ from rota.testing.ran import check_ran
 
 if TYPE_CHECKING:
     from rota.core.run import RunRecord
-    from rota.drivers.host import Host
+    from rota.drivers.hosting.host import Host
     from rota.scheduler import JobLike, Scheduler
 
 START = "2026-01-01T00:00:00+00:00"

@@ -18,21 +18,21 @@ from rota.core.effects import JobState
 from rota.core.job import Job
 from rota.core.run import RunRow
 from rota.drivers import neighbours
-from rota.drivers.at_exit import finish_at_exit
-from rota.drivers.autostart import Decision, decide_here, makes_process_jobs, worker_count
-from rota.drivers.blocking import wait_for_the_end
 from rota.drivers.configuration import Configuration
 from rota.drivers.driven import Attending, ForeseeingStore
 from rota.drivers.executor_set import manual_executors, thread_executors
-from rota.drivers.forks import is_server_worker, on_fork_in_child
-from rota.drivers.hosted import HostedNode, Replaced
+from rota.drivers.hosting.at_exit import finish_at_exit
+from rota.drivers.hosting.autostart import Decision, decide_here, makes_process_jobs, worker_count
+from rota.drivers.hosting.blocking import wait_for_the_end
+from rota.drivers.hosting.forks import is_server_worker, on_fork_in_child
+from rota.drivers.hosting.hosted import HostedNode, Replaced
+from rota.drivers.hosting.reloader import watch_for_reloader
 from rota.drivers.identity import id_maker, node_row
-from rota.drivers.locked_store import LockedStore
+from rota.drivers.locks_apart.locked_store import LockedStore
 from rota.drivers.node import Node
 from rota.drivers.node_parts import NodeParts, ShutdownReport
 from rota.drivers.off_loop import is_on_loop
 from rota.drivers.opening import is_store
-from rota.drivers.reloader import watch_for_reloader
 from rota.drivers.runtime import Runtime, make_runtime
 from rota.drivers.signals import StopSignals, ctrl_c_raises_here
 from rota.drivers.telling import Listener

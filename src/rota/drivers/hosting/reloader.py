@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rota.drivers.autostart import Decision, decide_here
+from rota.drivers.hosting.autostart import Decision, decide_here
 
 if TYPE_CHECKING:
     from rota.drivers.engine import Engine

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Final, NamedTuple
 
 from rota.backends import uwsgi
-from rota.drivers.forks import is_server_worker
+from rota.drivers.hosting.forks import is_server_worker
 from rota.errors import ConfigurationError
 
 CHOICES: Final = ("auto", "always", "never")

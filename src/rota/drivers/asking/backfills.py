@@ -13,7 +13,7 @@ from typing import Literal
 
 from rota.core.job import Job
 from rota.core.run import OPEN, RunRow, rfc3339
-from rota.drivers.asked import instant
+from rota.drivers.asking.asked import instant
 from rota.drivers.settings import Settings, kept_from
 from rota.errors import ConfigurationError
 from rota.ports import Store

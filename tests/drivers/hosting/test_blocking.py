@@ -8,7 +8,7 @@ import time
 import pytest
 from tests.hand_clock import HandClock
 
-from rota.drivers.blocking import IMPATIENT_AFTER, wait_for_the_end
+from rota.drivers.hosting.blocking import IMPATIENT_AFTER, wait_for_the_end
 from rota.drivers.signals import StopSignals
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rota.drivers.autostart import Process, decide, decide_here
+from rota.drivers.hosting.autostart import Process, decide, decide_here
 from rota.errors import ConfigurationError
 
 HERE = Process(pid=7)
@@ -114,7 +114,7 @@ def test_it_runs_jobs_under_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
 SPAWN = """
 import json, multiprocessing, sys
 sys.path.insert(0, {source!r})
-from rota.drivers.autostart import decide_here
+from rota.drivers.hosting.autostart import decide_here
 
 WHILE_IMPORTING = decide_here().run
 
@@ -138,7 +138,7 @@ if __name__ == "__main__":
 def test_multiprocessing_children_are_known_while_they_import_the_main_module_too(
     tmp_path: Path, method: str, expected: list[bool]
 ) -> None:
-    source = str(Path(__file__).parents[2] / "src")
+    source = str(Path(__file__).parents[3] / "src")
     path = tmp_path / "script.py"
     path.write_text(SPAWN.format(source=source, method=method), encoding="utf-8")
     ended = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60, check=True)

@@ -35,11 +35,11 @@ from rota.core.effects import (
     TickClaim,
 )
 from rota.core.run import RunRow
-from rota.drivers.claimed_ticks import ClaimedTicks
-from rota.drivers.covered import CoveredWindows
 from rota.drivers.driven import ForeseeingStore
-from rota.drivers.turns import ELSEWHERE, RUNNING_ELSEWHERE, Turns
-from rota.drivers.unrecorded import UnrecordedTicks
+from rota.drivers.locks_apart.claimed_ticks import ClaimedTicks
+from rota.drivers.locks_apart.covered import CoveredWindows
+from rota.drivers.locks_apart.turns import ELSEWHERE, RUNNING_ELSEWHERE, Turns
+from rota.drivers.locks_apart.unrecorded import UnrecordedTicks
 from rota.errors import BackendError, StoreError
 from rota.ports import Due, LockBackend, NodeRow, Renewal, Store
 

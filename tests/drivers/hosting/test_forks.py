@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from rota.backends import uwsgi
-from rota.drivers import forks
-from rota.drivers.autostart import decide, look_at_process
-from rota.drivers.forks import is_server_worker, on_fork_in_child
+from rota.drivers.hosting import forks
+from rota.drivers.hosting.autostart import decide, look_at_process
+from rota.drivers.hosting.forks import is_server_worker, on_fork_in_child
 
 
 class Member:

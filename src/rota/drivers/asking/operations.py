@@ -18,9 +18,9 @@ from rota.core.misfire import due_of, plan
 from rota.core.options import DEFAULT_OPTIONS
 from rota.core.run import DEAD_LETTERS, JSON, OPEN, RunRecord, RunRow, record_of, rfc3339
 from rota.core.verdict import ended_unstarted, is_covered, reopened
-from rota.drivers.asked import Statuses, arguments_of, check_call, check_key, due_at, instant, statuses
-from rota.drivers.backfills import Backfill, Backfills, backfill_of
-from rota.drivers.explaining import Explaining
+from rota.drivers.asking.asked import Statuses, arguments_of, check_call, check_key, due_at, instant, statuses
+from rota.drivers.asking.backfills import Backfill, Backfills, backfill_of
+from rota.drivers.asking.explaining import Explaining
 from rota.drivers.settings import Settings
 from rota.drivers.store_time import StoreTime
 from rota.errors import BackendError, ConfigurationError, StateError, UnknownJobError

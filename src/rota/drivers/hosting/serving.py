@@ -9,8 +9,8 @@ from __future__ import annotations
 from asyncio import CancelledError, get_running_loop
 from functools import partial
 
-from rota.drivers.host import Host
-from rota.drivers.loops import Waker, in_own_thread, whatever_comes
+from rota.drivers.hosting.host import Host
+from rota.drivers.hosting.loops import Waker, in_own_thread, whatever_comes
 from rota.drivers.node_parts import ShutdownReport
 
 

@@ -13,8 +13,8 @@ from rota.core.job import Job
 from rota.core.json_values import storable
 from rota.core.misfire import due_of
 from rota.core.run import FINAL, OPEN, RunRow, rfc3339
-from rota.drivers.asked import instant
-from rota.drivers.locked_store import LockedStore
+from rota.drivers.asking.asked import instant
+from rota.drivers.locks_apart.locked_store import LockedStore
 from rota.drivers.settings import Settings, kept_from
 from rota.errors import BackendError
 from rota.ports import NodeRow, Store

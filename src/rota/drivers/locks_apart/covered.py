@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rota.core.effects import JobState
-from rota.drivers.claimed_ticks import NOWHERE
+from rota.drivers.locks_apart.claimed_ticks import NOWHERE
 from rota.errors import LockBackendError
 from rota.ports import Claim, LockBackend
 

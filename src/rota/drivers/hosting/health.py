@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rota.containment import whatever_it_raises
 from rota.core.misfire import LATE
-from rota.drivers.locked_store import LockedStore
+from rota.drivers.locks_apart.locked_store import LockedStore
 from rota.drivers.zone_data import zone_data
 from rota.triggers.base import from_micros
 
 if TYPE_CHECKING:
-    from rota.drivers.host import Host
-    from rota.drivers.hosted import HostedNode
+    from rota.drivers.hosting.host import Host
+    from rota.drivers.hosting.hosted import HostedNode
     from rota.drivers.runtime import Runtime
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from rota.core.lifecycle import Holder
 from rota.core.outcome import Outcome
 from rota.core.run import RunRow
 from rota.core.verdict import Ended, judge
-from rota.drivers.locked_store import LockedStore
+from rota.drivers.locks_apart.locked_store import LockedStore
 from rota.errors import BackendError, LockBackendError, StoreError
 from rota.ports import NodeRow
 from rota.testing import FakeClock, FaultyLocks
