@@ -24,7 +24,7 @@ from rota.core.verdict import Ended, judge
 from rota.drivers.locks_apart.locked_store import LockedStore
 from rota.errors import BackendError, LockBackendError, StoreError
 from rota.ports import NodeRow
-from rota.testing import FakeClock, FaultyLocks
+from rota.testing import FakeClock, FaultyLocks, FaultyStore
 from rota.triggers import Interval
 
 SECOND = 1_000_000
@@ -687,6 +687,22 @@ def test_a_tick_whose_claim_was_not_answered_is_recorded_and_explained(catch_up)
     assert told.reason == "passed_over"
     assert "wrote no record of it" in told.verdict
     assert "backfill()" in told.hint
+    scheduler.shutdown()
+
+
+@pytest.mark.parametrize(("what", "first"), [("store", "succeeded"), ("locks", "missed")])
+def test_a_claim_that_was_carried_out_and_raised_what_it_never_should_is_not_run_twice(what, first):
+    clock = FakeClock("2026-03-01T00:00Z")
+    store = FaultyStore(MemoryStore(clock), error=RuntimeError)
+    locks = FaultyLocks(MemoryLocks(clock), error=RuntimeError)
+    scheduler, ran = Scheduler("web", store=store, locks=locks, clock=clock), []
+    scheduler.interval(minutes=1, id="job")(lambda run: ran.append(run.scheduled_for))
+    scheduler.start()
+    clock.advance(seconds=30)
+    (store if what == "store" else locks).fail_next("claim", after=True)
+    clock.advance(minutes=3)
+    assert [run.status for run in scheduler.runs("job")] == ["succeeded", "succeeded", first]
+    assert len(ran) == len(set(ran)) == (3 if first == "succeeded" else 2)
     scheduler.shutdown()
 
 

@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 
 from rota.core.effects import JobSeen, JobState, TickClaim
 from rota.core.run import RunRow
-from rota.errors import BackendError
 from rota.ports import Claim, ClaimAnswer, LockBackend
 
 NOWHERE: Final = -1
@@ -78,7 +77,7 @@ class ClaimedTicks:
         asks = [self._ask(claims[index]) for index in asked]
         try:
             answered = self._locks.claim(asks) if asks else ()
-        except BackendError:
+        except BaseException:  # whatever they raise, they may have carried it out
             self._unanswered.update((claims[index].job_id, claims[index]) for index in asked)
             raise
         for index, answer in zip(asked, answered, strict=True):

@@ -40,7 +40,7 @@ from rota.drivers.locks_apart.claimed_ticks import ClaimedTicks
 from rota.drivers.locks_apart.covered import CoveredWindows
 from rota.drivers.locks_apart.turns import ELSEWHERE, RUNNING_ELSEWHERE, Turns
 from rota.drivers.locks_apart.unrecorded import UnrecordedTicks
-from rota.errors import BackendError, StoreError
+from rota.errors import StoreError
 from rota.ports import Due, LockBackend, NodeRow, Renewal, Store
 
 
@@ -258,7 +258,7 @@ class LockedStore:
         try:
             self._look_before(ours)
             answers = self._store.claim(claims)
-        except BackendError:
+        except BaseException:  # whatever it raises, it may have carried them out
             self._tried.update((one.claim.job_id, one.claim) for one in ours)
             raise
         for one, answer in zip(ours, answers, strict=True):

@@ -42,7 +42,9 @@ class UnrecordedTicks:
 
     def note(self, job_id: str, tick: int, rows: Sequence[RunRow] = ()) -> None:
         """The store may have no record of the tick."""
-        self._missing.setdefault((job_id, tick), _Missing(rows))
+        known = self._missing.get((job_id, tick))
+        if known is None or not known.rows:
+            self._missing[job_id, tick] = _Missing(rows, None if known is None else known.until)
 
     def look(self, now: int) -> None:
         """Make the records that have been missing for too long."""
