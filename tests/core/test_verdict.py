@@ -348,3 +348,11 @@ def test_the_first_and_the_last_attempts_keep_their_tracebacks():
     attempts = record_of(made).attempts
     assert [attempt.number for attempt in attempts if attempt.traceback is None] == [*range(11, 21)]
     assert {attempt.error for attempt in attempts} == {"no"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "after"), [("replay", "replay"), ("forced replay", "forced replay"), ("retry", "handed_back")]
+)
+def test_a_replay_that_is_handed_back_stays_a_replay(reason, after):
+    begun = row(reason=reason)
+    assert (handed_back(begun).row.status, handed_back(begun).row.reason) == ("queued", after)

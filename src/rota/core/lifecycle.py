@@ -176,7 +176,7 @@ def attempt(job: Job, row: RunRow, state: JobState | None = None) -> Flow:
     assert isinstance(ended, Ended)
     try:
         swap = judge(job.options, row, ended)
-    except Exception as error:  # noqa: BLE001  # what the call gave may be of classes of the user's, with methods that raise
+    except BaseException as error:  # noqa: BLE001  # what the call gave may be of classes of the user's, with methods that raise
         swap = unjudged(row, ended, error)
     if swap.covered is None and state is not None and state.covered_until is None:
         swap = swap.replaced(covered=begun_window(job.options, row))
@@ -222,7 +222,7 @@ def _latest_start(job: Job, row: RunRow) -> int | None:
         return None
     try:
         previous = job.trigger.previous_tick(row.window_end)
-    except Exception:  # noqa: BLE001  # a trigger may be the user's code, or call it
+    except BaseException:  # noqa: BLE001  # a trigger may be the user's code, or call it; the run has begun, and goes on
         return None
     return previous if previous is not None and row.window_start < previous else None
 
