@@ -15,6 +15,7 @@ from tests.waiting import LONGER, PATIENCE, until
 
 from rota import BackendError, Scheduler, StoreError
 from rota.backends import sqlite_connection
+from rota.drivers.housekeeping import POLL_BATCH
 from rota.locks import MemoryLocks
 from rota.stores import MemoryStore, SQLiteStore
 from rota.testing import FakeClock
@@ -126,7 +127,15 @@ def test_one_row_that_the_store_refuses_does_not_stop_the_others(caplog):
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("args", "{bad"), ("kwargs", "{bad"), ("attempts", "no"), ("attempt", "x"), ("scheduled_for", "x"), ("due", "x")],
+    [
+        ("args", "{bad"),
+        ("args", "[" * 100_000),
+        ("kwargs", "{bad"),
+        ("attempts", "no"),
+        ("attempt", "x"),
+        ("scheduled_for", "x"),
+        ("due", "x"),
+    ],
 )
 @pytest.mark.parametrize("status", ["queued", "running"])
 def test_a_damaged_row_is_told_of_and_left_alone_and_the_other_runs_go_on(tmp_path, caplog, column, value, status):
@@ -148,10 +157,25 @@ def test_a_damaged_row_is_told_of_and_left_alone_and_the_other_runs_go_on(tmp_pa
     assert scheduler.runs("job", limit=1)[0].status == "succeeded"
     told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("run.damaged")]
     assert len(told) == (column != "due" or status == "running")  # what is never due is never looked at
-    assert all(run_id in text and column in text and repr(value) in text for text in told)
+    assert all(run_id in text and column in text and repr(value[:100]) in text for text in told)
     if column != "attempt" and (column, status) != ("due", "running"):  # no record shows these
         with pytest.raises(StoreError, match=f"{run_id}.* of table rota_runs.*its {column} is '"):
             scheduler.runs()
+    scheduler.shutdown()
+
+
+def test_more_damaged_rows_than_are_looked_for_at_once_keep_no_run_from_going_on(tmp_path):
+    clock = FakeClock("2026-01-01T00:00Z")
+    scheduler = Scheduler("damaged", store=f"sqlite:///{tmp_path}/rota.db", clock=clock)
+    scheduler.job(id="job")(lambda: None)
+    for _ in range(POLL_BATCH + 1):
+        scheduler.enqueue("job")
+    with contextlib.closing(sqlite3.connect(f"{tmp_path}/rota.db")) as database, database:
+        database.execute("UPDATE rota_runs SET args = '{bad'")
+    run_id = scheduler.enqueue("job")
+    scheduler.start()
+    clock.advance(minutes=1)
+    assert scheduler.get_run(run_id).status == "succeeded"
     scheduler.shutdown()
 
 

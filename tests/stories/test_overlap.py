@@ -77,6 +77,29 @@ def test_a_queued_tick_is_missed_at_its_limit_though_the_run_before_it_is_still_
     assert world.told("job")[-1] == (4, "queued"), "the place is free"
 
 
+def test_a_queued_tick_has_the_time_that_its_job_gives_it_by_now(world):
+    world.scheduler.interval(minutes=1, overlap="queue", max_lateness=90, max_runs=4, id="job")(sleeper(600))
+    world.start()
+    world.advance(minutes=2, seconds=30)
+    world.scheduler.update("job", max_lateness=150)
+    world.advance(minutes=1, seconds=30)
+    assert world.told("job")[1] == (2, "queued")
+    world.advance(minutes=1)
+    missed = world.runs("job")[1]
+    assert (missed.status, round(minutes(missed.finished_at), 2)) == ("missed", 4.5)
+
+
+def test_when_a_tick_would_have_been_too_late_is_not_kept_when_it_has_begun():
+    clock = FakeClock(START)
+    scheduler = Scheduler("story", clock=clock)
+    scheduler.interval(minutes=1, overlap="queue", max_lateness=timedelta(days=7))(sleeper(90))
+    scheduler.start()
+    clock.advance(hours=12)
+    assert len(scheduler.runs(status="succeeded", limit=1000)) > 400
+    assert len(scheduler._host.node.engine.timeline) < 200
+    scheduler.shutdown(0)
+
+
 @pytest.mark.parametrize("overlap", ["skip", "queue"])
 def test_after_a_short_outage_overlap_decides_about_ticks_behind_a_run_from_before_it(overlap):
     clock, store = FakeClock(START), FaultyStore(MemoryStore())

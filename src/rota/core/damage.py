@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from rota.core.run import RunRow
 
+SHOWN: Final = 100
+"""Characters of a damaged text that are told."""
+
 _NUMBERS: Final = (
     "queued_at", "due", "scheduled_for", "count", "window_start", "window_end", "lane_limit", "attempt", "spent",
     "attempt_started_at", "started_at", "finished_at", "fence",
@@ -33,18 +36,18 @@ def damage_of(row: RunRow) -> str | None:
     for name in _NUMBERS:
         value = getattr(row, name)
         if value is not None and type(value) is not int:
-            return _told(row, name, f"{value!r}, which is no whole number")
+            return _told(row, name, f"{str(value)[:SHOWN]!r}, which is no whole number")
     for name, kind in _TEXTS_OF_JSON.items():
         text = getattr(row, name)
         if text and not _is_json(text, kind):
-            return _told(row, name, f"{text!r}, which is not the JSON that belongs there")
+            return _told(row, name, f"{text[:SHOWN]!r}, which is not the JSON that belongs there")
     return None
 
 
 def _is_json(text: str, kind: type) -> bool:
     try:
         return isinstance(json.loads(text), kind)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return False
 
 

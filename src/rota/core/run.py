@@ -318,7 +318,7 @@ def record_of(row: RunRow, job_id: str | None = None) -> RunRecord:
     row is damaged."""
     try:
         return _record_of(row, job_id or row.job_id)
-    except (TypeError, ValueError, LookupError, OverflowError) as error:
+    except (TypeError, ValueError, LookupError, OverflowError, RecursionError) as error:
         damage = damage_of(row) or f"the row of run {row.id!r} is damaged: {type(error).__name__}: {error}"
         raise StoreError(damage) from error
 

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 
 class ParkedRun:
-    """A queued or waiting run that this node knows of; any node that declares its job may begin it."""
+    """A queued or waiting run that this node knows of; any node that declares its job may begin it. `limit`: what ends
+    it when it is too late for it."""
 
-    __slots__ = ("row",)
+    __slots__ = ("limit", "row")
 
     def __init__(self, row: RunRow) -> None:
         self.row = row
+        self.limit: TooLate | None = None
 
     def come_due(self, due: int, engine: Engine, *, again: bool = False) -> None:
         """It may begin now, unless it was begun or ended meanwhile, or its job is not declared here any more."""
@@ -49,14 +51,18 @@ class TooLate:
         self.parked = parked
 
     def come_due(self, due: int, engine: Engine) -> None:
-        """It ends now, unless it has begun or ended, or may be later by what its job says now."""
+        """It ends now, unless it has begun or ended; it may be later by what its job says now."""
         job = None if self.is_gone(due, engine) else engine.job_of(self.parked)
-        if job is not None and job.options.is_too_late(self.parked.row.due, engine.time):
+        if job is None:
+            return
+        if job.options.is_too_late(self.parked.row.due, engine.time):
             engine.performer.resume(job, self.parked)
+        else:
+            engine.end_when_late(job, self.parked)
 
     def is_gone(self, due: int, engine: Engine) -> bool:
-        """Whether it was begun or ended."""
-        return self.parked.is_gone(due, engine)
+        """Whether it was begun or ended, or there is a later one."""
+        return self.parked.limit is not self or self.parked.is_gone(due, engine)
 
 
 Ready: TypeAlias = "JobEntry | ParkedRun"

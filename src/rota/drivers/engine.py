@@ -90,7 +90,7 @@ class Engine:
         self.deadlines: Timeline[DueItem] = Timeline()
         self.backlogs: dict[str, Backlog] = {}
         self.parked: dict[str, ParkedRun] = {}
-        self._damaged: set[str] = set()
+        self.damaged: set[str] = set()
         self.draining = False
         self._round = ROUND if store.shared else SMALL_ROUND
         self.offset = 0
@@ -230,19 +230,31 @@ class Engine:
             parked.come_due(row.due, self)
         else:
             self.timeline.push(row.due, parked)
-        longest = entry.job.options.max_lateness
+        self.end_when_late(entry.job, parked)
+
+    def end_when_late(self, job: Job, parked: ParkedRun) -> None:
+        """Have a tick that waits end when it becomes too late for it, whoever is still at work."""
+        longest, row = job.options.max_lateness, parked.row
+        self.forget_limit(parked)
         if longest is not None and row.origin == "tick" and not row.attempt:
-            self.timeline.push(row.due + int(longest * 1_000_000) + 1, TooLate(parked))
+            parked.limit = TooLate(parked)
+            self.timeline.push(row.due + int(longest * 1_000_000) + 1, parked.limit)
+
+    def forget_limit(self, parked: ParkedRun) -> None:
+        """It does not wait any more, or has another limit."""
+        if parked.limit is not None:
+            parked.limit = None
+            self.timeline.note_gone(self.is_gone)
 
     def is_damaged(self, row: RunRow) -> bool:
         """Whether the store's row of a run cannot be worked with. The run is left alone, which is said once; the others
         go on."""
         damage = damage_of(row)
         if damage is None:
-            self._damaged.discard(row.id)
+            self.damaged.discard(row.id)
             return False
-        if row.id not in self._damaged:
-            self._damaged.add(row.id)
+        if row.id not in self.damaged:
+            self.damaged.add(row.id)
             text = f"{damage}; the run is left alone until its row is mended"
             self.warn("run.damaged", text, job_id=row.job_id, run_id=row.id)
         return True

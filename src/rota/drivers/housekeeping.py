@@ -158,7 +158,7 @@ class Housekeeping:
         due = self._find_ready()
         if saturated or self._full:
             # A dead run may be what fills the job's places, so it is looked for all the same.
-            due = engine.store.due(engine.time, POLL_BATCH, exclude=self._unknown)
+            due = engine.store.due(engine.time, POLL_BATCH + len(engine.damaged), exclude=self._unknown)
         for job_id in sorted(engine.performer.busy.tick_jobs):  # in the same order in each replay
             self._find_earlier(job_id)
         # Where nothing is leased, a lease that ran out says nothing.
@@ -188,7 +188,8 @@ class Housekeeping:
         if full:
             exclude |= {job_id for job_id, entry in known.items() if entry.job.executor in full}
         # What is held ready is in the answer, too: beyond it there is room for a batch of what is new.
-        limit = POLL_BATCH + sum(len(backlog) for name, backlog in engine.backlogs.items() if name not in full)
+        limit = POLL_BATCH + len(engine.damaged)
+        limit += sum(len(backlog) for name, backlog in engine.backlogs.items() if name not in full)
         due = engine.store.due(engine.time, limit, exclude=exclude)
         before = len(parked) + len(self._unknown)
         for row in due.ready:

@@ -97,6 +97,7 @@ class Performer:
     def resume(self, job: Job, parked: ParkedRun) -> None:
         """Start the flow of a run whose time has come."""
         del self._engine.parked[parked.row.id]
+        self._engine.forget_limit(parked)
         flow = lifecycle.resume(job, parked.row, self._engine.time, self._holder)
         effect = next(flow)
         if not isinstance(effect, Begin):  # it ends without another attempt
@@ -241,9 +242,13 @@ class Performer:
 
     def _wait(self, parked: ParkedRun, flow: Flow, others: Iterable[ParkedRun]) -> None:
         """It waits for its turn, and `others` ask now."""
-        self._engine.parked[parked.row.id] = parked
+        engine = self._engine
+        engine.parked[parked.row.id] = parked
+        job = engine.job_of(parked)
+        if job is not None:
+            engine.end_when_late(job, parked)
         for first in others:
-            first.ask_again(self._engine)
+            first.ask_again(engine)
         self.send(flow, BeginAnswer("busy"))
 
     def _swap(self) -> bool:
