@@ -80,6 +80,7 @@ def facts(target: str, *args: JSON, **kwargs: JSON) -> dict[str, JSON]:
     row = RunRow("6b1d0f3e-8b0a-4c43-9d7e-000000000001", "report", "tick", "running", 0, 0, scheduled_for=0, attempt=2)
     return {
         "target": target,
+        "wrappers": 0,
         "args": list(args),
         "kwargs": kwargs,
         "job_id": "report",

@@ -12,7 +12,7 @@ from tests.executors import process_jobs
 
 from rota.errors import ConfigurationError
 from rota.executors.choose import choose_executor
-from rota.executors.targets import find_target, refuse_if_another_is_found, refuse_unless_importable, target_of
+from rota.executors.targets import find_target, refuse_unless_importable, target_of, wrappers_around
 
 
 async def coroutine() -> None: ...
@@ -143,10 +143,19 @@ def wrapped_below(): ...
 @traced
 def wrapped_on_both_sides(): ...
 
+@traced
+@traced
+@job
+def wrapped_thrice(): ...
+
 @job
 def given_twice(): ...
 
 def given_twice(): ...
+
+@lambda func: lambda: func()
+@job
+def replaced_above(): ...
 
 @job
 @traced
@@ -194,30 +203,36 @@ def run(module: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("name", "right"),
     [
-        ("wrapped_above", "write the job's decorator above all others"),
-        ("wrapped_on_both_sides", "write the job's decorator above all others"),
-        ("given_twice", "the one found is at shop.py:32: give each function a name of its own"),
-        ("given_twice_in_one_wrapper", "give each function a name of its own"),
-        ("with_a_default", "give each function a name of its own"),
+        ("given_twice", "declared, at shop.py:34: it is at shop.py:37. Give each function a name of its own"),
+        ("given_twice_in_one_wrapper", "Give each function a name of its own"),
+        ("replaced_above", "a decorator above the job's has to use functools.wraps"),
+        ("with_a_default", "Give each function a name of its own"),
         ("of_an_heir", "shop:Base.of_class"),
     ],
 )
 def test_a_name_that_leads_to_another_function_is_refused(module: ModuleType, name: str, right: str) -> None:
     with pytest.raises(ConfigurationError, match=r"job 'x': .* is not the function declared") as raised:
-        refuse_if_another_is_found(module.declared[name], "job 'x'")
+        wrappers_around(module.declared[name], "job 'x'")
     assert right in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["wrapped_below", "of_a_loop", "of_class", "Base.static", "gone"])
 def test_a_module_that_ran_again_has_the_same_functions(module: ModuleType, name: str) -> None:
     before = module.declared[name]
-    refuse_if_another_is_found(before, "job 'x'")
+    assert wrappers_around(before, "job 'x'") == 0
     run(module)
-    refuse_if_another_is_found(before, "job 'x'")
+    assert wrappers_around(before, "job 'x'") == 0
+
+
+@pytest.mark.parametrize(("name", "count"), [("wrapped_above", 1), ("wrapped_on_both_sides", 1), ("wrapped_thrice", 2)])
+def test_a_function_that_was_decorated_again_is_found_below(module: ModuleType, name: str, count: int) -> None:
+    func = module.declared[name]
+    assert wrappers_around(func, "job 'x'") == count
+    assert find_target(target_of(func), count) is func
 
 
 def test_a_function_whose_module_is_not_there_is_left_to_the_child(module: ModuleType) -> None:
     given = module.declared["given_twice"]
     given.__module__ = "nowhere"
-    refuse_if_another_is_found(given, "job 'x'")
-    refuse_if_another_is_found(os.getpid, "job 'x'")
+    assert wrappers_around(given, "job 'x'") == 0
+    assert wrappers_around(os.getpid, "job 'x'") == 0

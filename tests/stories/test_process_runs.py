@@ -1,5 +1,6 @@
 """Jobs in processes, through the whole engine: their run works there as it does in a thread."""
 
+import functools
 import logging
 import os
 import subprocess
@@ -203,12 +204,41 @@ def test_a_process_job_whose_name_leads_to_another_function_keeps_a_scheduler_fr
     assert ended(unstarted, unstarted.run_now("double")).result == "another"
 
 
+def test_a_process_that_only_arms_says_so_too(unstarted, monkeypatch):
+    monkeypatch.setenv("ROTA_AUTOSTART", "never")
+    unstarted.add(declared_as_double, executor="process")
+    with pytest.raises(ConfigurationError, match="double names is not the function declared"):
+        unstarted.start()
+
+
+def shouted(func):
+    @functools.wraps(func)
+    def call():
+        return func().upper()
+
+    return call
+
+
+def plain():
+    return "plain"
+
+
+declared_as_plain = plain
+plain = shouted(shouted(plain))
+
+
+def test_a_process_job_that_was_decorated_again_is_called_as_it_was_declared(unstarted):
+    unstarted.add(declared_as_plain, executor="process")
+    unstarted.start()
+    assert ended(unstarted, unstarted.run_now(plain)).result == "plain"
+
+
 def test_a_process_job_of_such_a_name_that_is_declared_later_fails_without_being_called(unstarted):
     unstarted.start()
     unstarted.add(declared_as_double, executor="process")
     run = ended(unstarted, unstarted.run_now("double"))
     assert (run.status, run.attempts[0].error_type) == ("failed", "rota.errors.ConfigurationError")
-    assert "give each function a name of its own" in run.error
+    assert "Give each function a name of its own" in run.error
 
 
 def test_a_name_does_not_matter_where_no_process_is_used(rota_clock):

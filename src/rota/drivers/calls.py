@@ -20,7 +20,7 @@ from rota.core.outcome import RETURNED_NONE, Outcome, is_refused_at_exit
 from rota.core.run import JSON, RunRow
 from rota.errors import LeaseLost
 from rota.executors.forked import leave_forked
-from rota.executors.targets import refuse_if_another_is_found, target_of
+from rota.executors.targets import target_of, wrappers_around
 from rota.hooks.log_buffer import HandedOver, LogCapture
 from rota.hooks.logging import bind_run, run_logger, unbind_run
 
@@ -143,11 +143,11 @@ class AttemptCall:
     def facts(self) -> Mapping[str, JSON]:
         """What a child process needs to make the call. `ConfigurationError` where it would find another function."""
         row = self.row
-        refuse_if_another_is_found(self.job.func, f"job {self.job.id!r}")
         args, kwargs = self._given()
         zone = self.job.zone or self.services.zone
         return {
             "target": target_of(self.job.func),
+            "wrappers": wrappers_around(self.job.func, f"job {self.job.id!r}"),
             "args": cast("list[JSON]", list(args)),
             "kwargs": cast("dict[str, JSON]", dict(kwargs)),
             "job_id": self.job.id,

@@ -173,7 +173,7 @@ class Child:
         return {"result": text, "why_not": why_not}
 
     def _call(self, facts: Mapping[str, JSON]) -> object:
-        func = find_target(cast(str, facts["target"]))
+        func = find_target(cast(str, facts["target"]), cast(int, facts["wrappers"]))
         shape = shape_of(func)
         self._run = run = self._run_of(facts, is_async=shape.is_async)
         if self._asked_to_stop is not None:

@@ -28,20 +28,23 @@ def refuse_unless_importable(func: object) -> None:
         )
 
 
-def refuse_if_another_is_found(func: object, where: str) -> None:
-    """`ConfigurationError` for a function whose name leads to another one here, as it would in a child. `where` names
+def wrappers_around(func: object, where: str) -> int:
+    """How many decorators stand around a function in what its name leads to here, as it would in a child: a function
+    that was declared can be decorated again. `ConfigurationError`: the name leads to another function. `where` names
     the job. A module that has run again has made the same functions anew."""
     module, qualname = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
-    found = _found(sys.modules.get(str(module)), str(qualname))
-    if found is None or _is_same(found, func):
-        return
-    if inspect.unwrap(cast("Callable[..., object]", found), stop=lambda one: one == func) == func:
-        why = "a decorator above the job's has wrapped it: write the job's decorator above all others"
-    else:
-        why = f"the one found is at {place_of(found)}: give each function a name of its own"
+    named = _found(sys.modules.get(str(module)), str(qualname))
+    count, found = 0, named
+    while found is not None:
+        if _is_same(found, func):
+            return count
+        count, found = count + 1, getattr(found, "__wrapped__", None)
+    if named is None:
+        return 0
     raise ConfigurationError(
         f"{where}: a process job is found by its module and name, and what {target_of(func)} names is not the function"
-        f" declared, at {place_of(func)}; {why}"
+        f" declared, at {place_of(func)}: it is at {place_of(named)}. Give each function a name of its own; a"
+        " decorator above the job's has to use functools.wraps"
     )
 
 
@@ -50,10 +53,13 @@ def target_of(func: object) -> str:
     return f"{getattr(func, '__module__', None)}:{getattr(func, '__qualname__', None)}"
 
 
-def find_target(target: str) -> Callable[..., object]:
-    """The function of that name, its module imported; `ConfigurationError` where there is none."""
+def find_target(target: str, wrappers: int = 0) -> Callable[..., object]:
+    """The function of that name, without so many decorators around it, its module imported; `ConfigurationError` where
+    there is none."""
     module_name, _, qualname = target.partition(":")
     found = _found(sys.modules.get(module_name) or importlib.import_module(module_name), qualname)
+    for _ in range(wrappers):
+        found = getattr(found, "__wrapped__", None)
     if found is None:
         raise ConfigurationError(
             f"{target!r} was not found in the child process: {module_name} has no {qualname} there. Is it defined under"

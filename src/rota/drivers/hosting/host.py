@@ -37,7 +37,7 @@ from rota.drivers.runtime import Runtime, make_runtime
 from rota.drivers.signals import StopSignals, ctrl_c_raises_here
 from rota.drivers.telling import Listener
 from rota.errors import StateError
-from rota.executors.targets import refuse_if_another_is_found
+from rota.executors.targets import wrappers_around
 from rota.hooks import capture
 from rota.hooks.logging import warn_visibly
 from rota.locks import MemoryLocks
@@ -156,6 +156,7 @@ class Host:
             on_fork_in_child(self)
             decision = _DRIVEN_BY_HAND if isinstance(self.clock, DrivenClock) else decide_here()
             if not decision.run:
+                self._refuse_misnamed_process_jobs()  # workers that are forked from here could not start
                 self._arm(decision)
                 return False
             self._start("thread", None)
@@ -357,8 +358,7 @@ class Host:
         return self._renamed.get(claim_id, claim_id)
 
     def _start(self, mode: str, loop: AbstractEventLoop | None) -> None:
-        if not isinstance(self.clock, DrivenClock):
-            self._refuse_misnamed_process_jobs()
+        self._refuse_misnamed_process_jobs()
         runtime = self._runtime = self._runtime or self._made()
         given = self._configuration.executors
         clock, settings = runtime.clock, runtime.settings
@@ -382,8 +382,8 @@ class Host:
     def _refuse_misnamed_process_jobs(self) -> None:
         """By now the modules that declare them have, as a rule, run to their end."""
         for job in list(self._jobs.values()):
-            if job.executor == "process":
-                refuse_if_another_is_found(job.func, f"job {job.id!r}")
+            if job.executor == "process" and not isinstance(self.clock, DrivenClock):
+                wrappers_around(job.func, f"job {job.id!r}")
 
     def _open_node(self, node: Node, mode: str, open_it: Callable[[], None]) -> None:
         self.node, self.mode = node, mode
