@@ -460,13 +460,19 @@ class Scheduler(Declaring):
             return found
         if isinstance(job, Job):
             return self._job(job.id)
-        # A bound method is another object at each access, so what counts is that they are equal.
-        same = [known for known in list(self._jobs.values()) if known.func is job or known.func == job]
+        same, func = self._jobs_of(job), job
+        while not same and hasattr(func, "__wrapped__"):  # it was decorated again
+            func = func.__wrapped__
+            same = self._jobs_of(func)
         if len(same) == 1:
             return same[0]
         if not same:
             raise unknown_job(getattr(job, "__qualname__", repr(job)), self._jobs)
         raise ConfigurationError(f"{job!r} has several jobs: say which by its id, {', '.join(j.id for j in same)}")
+
+    def _jobs_of(self, func: object) -> list[Job]:
+        """A bound method is another object at each access, so what counts is that they are equal."""
+        return [known for known in list(self._jobs.values()) if known.func is func or known.func == func]
 
     def _stored_id(self, job: JobLike | None) -> str | None:
         """The id in the store; one that is not declared here may still have records."""

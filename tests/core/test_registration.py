@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rota import ConfigurationError, DuplicateJobError, Jobs, Retry, Scheduler, UnknownTimeZoneError
+from rota import ConfigurationError, DuplicateJobError, Jobs, Retry, Scheduler, UnknownJobError, UnknownTimeZoneError
 from rota.core.run import OPEN, Status
 from rota.testing import FakeClock
 from rota.triggers import Calendar, Cron, Interval, Once, RRule, Within
@@ -397,3 +397,41 @@ def test_arguments_that_are_not_json_are_a_wrong_type_and_a_wrong_option(wrong):
     for kind in (TypeError, ConfigurationError):
         with pytest.raises(kind, match="args"):
             Scheduler().add(print, id="print", **wrong)
+
+
+def audited(func):
+    def wrapper():
+        return func()
+
+    return wrapper
+
+
+def traced(func):
+    @functools.wraps(func)
+    def wrapper():
+        return func()
+
+    return wrapper
+
+
+def mails():
+    return "mails"
+
+
+def invoices():
+    return "invoices"
+
+
+def test_two_functions_in_a_decorator_that_hides_their_names_are_no_declaration_made_again(scheduler):
+    for _ in range(2):
+        scheduler.interval(minutes=1)(audited(mails))
+    with pytest.raises(DuplicateJobError, match=r"two jobs 'wrapper', of two functions in one decorator, at .*wraps"):
+        scheduler.interval(minutes=1)(audited(invoices))
+    assert scheduler.jobs["wrapper"].func() == "mails"
+
+
+def test_a_job_that_was_decorated_again_is_known_by_what_it_became(scheduler):
+    again = traced(traced(scheduler.interval(minutes=1)(mails)))
+    assert scheduler.get_run(scheduler.run_now(again)).job_id == "mails"
+    with pytest.raises(UnknownJobError, match="no job 'invoices'"):
+        scheduler.run_now(traced(invoices))

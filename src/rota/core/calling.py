@@ -15,7 +15,10 @@ from typing import Final, Union, get_args, get_origin
 from rota.core.values import Value, value
 from rota.errors import Answer, ArgumentsError
 
-NOT_AWAITED: Final = "a plain function returned a coroutine, which nobody awaits: write `async def`"
+NOT_AWAITED: Final = (
+    "a plain function returned a coroutine, which nobody awaits: write `async def`, and so what a decorator below the"
+    " job's puts around it"
+)
 """What is the matter with a job that nobody could tell to be a coroutine function."""
 
 _HOW_TO_GIVE_THEM: Final = "pass them with args=[…] and kwargs={…}"
