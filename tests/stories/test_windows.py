@@ -318,6 +318,22 @@ def test_of_two_replays_of_the_same_window_one_runs_unless_forced(world, force):
         assert world.scheduler.get_run(other.id).status == "succeeded"
 
 
+@pytest.mark.worlds("driven-memory", "driven-sqlite")
+def test_that_a_window_was_joined_is_the_end_of_no_attempt(world, caplog):
+    told = []
+
+    @world.scheduler.interval(minutes=1, overlap="queue", max_runs=2)
+    async def job():
+        await asyncio.sleep(90)
+
+    world.scheduler.listen(lambda event: told.append(minutes(event.run.scheduled_for)), "attempt_ended")
+    world.start()
+    world.advance(minutes=5)
+    assert windows(world.runs("job")) == [(0, 1), (1, 2)]
+    assert told == [1, 2]
+    assert "run.running" not in caplog.text
+
+
 def test_replay_of_a_window_not_covered_since_is_fine(world):
     broken = [True]
 

@@ -92,10 +92,10 @@ class Teller:
         self._log.warning("run.stuck", **_facts(call.row), detail="it timed out, and its thread has not returned")
 
     def run_swapped(self, swap: Swap) -> None:
-        """An attempt or a run has ended; that a stuck thread has come back to a run that is over is no news. One whose
-        window was covered before it began has made no attempt."""
+        """An attempt or a run has ended; that a stuck thread has come back to a run that is over is no news, nor that a
+        window was joined. A run whose window was covered before it began has made no attempt."""
         row = swap.row
-        if swap.status in FINAL:
+        if swap.status in FINAL or (row.status == "running" and not row.stuck):
             return
         if self._listeners:
             if swap.status == "running" and row.attempt_started_at is not None:
