@@ -299,6 +299,16 @@ def test_a_successor_keeps_its_lock_when_the_one_before_leaves(world):
         assert not world.is_free()
 
 
+def test_a_holder_whose_lease_is_over_does_not_make_its_successor_another(world):
+    before = world.lock(ttl=1.0)
+    before.__enter__()
+    world.clock.seconds += 5
+    with world.lock():
+        before.__exit__(None, None, None)
+        with pytest.raises(LockHeld, match="another block of this process"):
+            world.lock().__enter__()
+
+
 def test_a_renewal_that_fails_is_tried_again_in_time(world):
     with world.lock(ttl=30.0) as lease:
         world.wire.lost = ["ask", "reply", "ask"]

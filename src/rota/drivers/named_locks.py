@@ -164,7 +164,8 @@ class NamedLock:
         if holding is None:
             raise RuntimeError(f"the lock {self.name!r} was left without having been entered")
         self._services.renewal.remove(holding)
-        self._services.holdings.pop(self._full_name, None)
+        if self._services.holdings.get(self._full_name) is holding:
+            del self._services.holdings[self._full_name]
         return holding
 
     def _next_pause(self, queue: _Queue) -> float:
