@@ -6,8 +6,8 @@ for threads that are no daemons, then calls what is registered with `atexit`. Am
 it, and again at `atexit`: for programs that go on in other threads, and for hosts that call nothing else, as uWSGI
 does.
 
-Law: a program whose own threads go on has not ended, and neither have its schedulers. A forked child finishes what it
-has started itself.
+Law: a program whose own threads go on has not ended, and neither have its schedulers. Threads of a pool do not count:
+they may be at work for a job, which needs them until it has ended. A forked child finishes what it has started itself.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _AtExit:
 
 
 def _own_threads() -> Iterator[threading.Thread]:
-    """The threads that keep the program alive when its main thread is over; those of pools only wait to be ended."""
+    """The threads that keep the program alive when its main thread is over, but for those of pools."""
     others = {threading.main_thread(), threading.current_thread()}
     for pool, threads in (("thread", "_threads_queues"), ("process", "_threads_wakeups")):
         others.update(getattr(sys.modules.get(f"concurrent.futures.{pool}"), threads, ()))
