@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec, Self, TypeAlias, TypeVar, Unpack, g
 from zoneinfo import ZoneInfo
 
 from rota.core.declaring import Declaring, Jobs, Options
-from rota.core.job import Job
+from rota.core.job import Job, unwrapped
 from rota.core.options import OPTION_NAMES
 from rota.core.registration import (
     Declared,
@@ -460,10 +460,8 @@ class Scheduler(Declaring):
             return found
         if isinstance(job, Job):
             return self._job(job.id)
-        same, func = self._jobs_of(job), job
-        while not same and hasattr(func, "__wrapped__"):  # it was decorated again
-            func = func.__wrapped__
-            same = self._jobs_of(func)
+        # A job that was decorated again is known by what it became as well.
+        same = next(filter(None, map(self._jobs_of, unwrapped(job))), [])
         if len(same) == 1:
             return same[0]
         if not same:

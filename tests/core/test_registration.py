@@ -399,13 +399,6 @@ def test_arguments_that_are_not_json_are_a_wrong_type_and_a_wrong_option(wrong):
             Scheduler().add(print, id="print", **wrong)
 
 
-def audited(func):
-    def wrapper():
-        return func()
-
-    return wrapper
-
-
 def traced(func):
     @functools.wraps(func)
     def wrapper():
@@ -422,12 +415,39 @@ def invoices():
     return "invoices"
 
 
-def test_two_functions_in_a_decorator_that_hides_their_names_are_no_declaration_made_again(scheduler):
-    for _ in range(2):
-        scheduler.interval(minutes=1)(audited(mails))
-    with pytest.raises(DuplicateJobError, match=r"two jobs 'wrapper', of two functions in one decorator, at .*wraps"):
-        scheduler.interval(minutes=1)(audited(invoices))
-    assert scheduler.jobs["wrapper"].func() == "mails"
+def test_functions_are_told_apart_whatever_is_around_them(scheduler):
+    for around in (lambda func: traced(traced(traced(func))), functools.partial):
+        scheduler.job(id="one")(around(mails))
+        scheduler.job(id="one")(around(mails))
+        with pytest.raises(DuplicateJobError, match="there are two jobs 'one'"):
+            scheduler.job(id="one")(around(invoices))
+        scheduler.remove("one")
+
+
+def test_a_function_that_says_it_is_around_itself_is_no_job(scheduler):
+    def odd():
+        pass
+
+    odd.__wrapped__ = odd
+    with pytest.raises(UnknownJobError):
+        scheduler.run_now(odd)
+
+
+@pytest.mark.parametrize("send", [[mails, mails], [mails, invoices]])
+def test_a_factory_may_give_its_job_what_it_likes(scheduler, send):
+    def create_app(send):
+        @scheduler.interval(minutes=1)
+        def poll():
+            helper()
+            send()
+            scheduler.enqueue(poll)
+
+        def helper(): ...
+
+        return poll
+
+    polls = [create_app(one) for one in send]
+    assert scheduler.jobs["poll"].func is polls[1]
 
 
 def test_a_job_that_was_decorated_again_is_known_by_what_it_became(scheduler):

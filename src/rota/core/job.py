@@ -6,8 +6,9 @@ Law: a declaration is never stored. What the fleet knows of a job (watermark, pa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Protocol
 from zoneinfo import ZoneInfo
 
@@ -119,9 +120,18 @@ class Job:
         return f"<Job {self.id!r} {self.trigger!r}>"
 
 
+def unwrapped(func: object) -> Iterator[object]:
+    """A function, and what its decorators and partials are around, from the outermost to the one within."""
+    seen: list[object] = []
+    while func is not None and not any(func is one for one in seen):
+        seen.append(func)
+        yield func
+        func = func.func if isinstance(func, partial) else getattr(func, "__wrapped__", None)
+
+
 def place_of(func: object) -> str:
     """`file:line` of a function, its qualified name where it has no code of its own."""
-    target = getattr(func, "__wrapped__", func)
+    *_, target = unwrapped(func)
     target = getattr(target, "__func__", target)
     code = getattr(target, "__code__", None)
     if code is None:

@@ -7,10 +7,9 @@ registered.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from difflib import get_close_matches
-from types import FunctionType, MappingProxyType
+from types import MappingProxyType
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -128,11 +127,6 @@ def declaration_of(job: Job) -> Declared:
 def refuse_clash(new: Job, old: Job) -> None:
     """Raise where two jobs of one id are not the same declaration made again."""
     same_place = new.place == old.place
-    if same_place and _held_by(new.func) != _held_by(old.func):
-        raise DuplicateJobError(
-            f"there are two jobs {new.id!r}, of two functions in one decorator, at {new.place}: use functools.wraps in"
-            " it, so that each keeps its own name, or give each job its own id='…'"
-        )
     if same_place and new.trigger == old.trigger and new.options == old.options:
         return
     if same_place:
@@ -144,16 +138,6 @@ def refuse_clash(new: Job, old: Job) -> None:
         f"there are two jobs {new.id!r}: at {old.place} and at {new.place}; give one of them its own id='…', or say"
         " replace=True in add()"
     )
-
-
-def _held_by(func: object) -> list[str]:
-    """The places of the functions that a closure holds: what a decorator without `functools.wraps` was put around."""
-    held = []
-    for cell in getattr(func, "__closure__", None) or ():
-        with suppress(ValueError):  # a cell that is empty yet
-            if isinstance(cell.cell_contents, FunctionType):
-                held.append(place_of(cell.cell_contents))
-    return held
 
 
 def _difference(old: Job, new: Job) -> str:

@@ -11,9 +11,10 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from itertools import islice
 from typing import cast
 
-from rota.core.job import place_of
+from rota.core.job import place_of, unwrapped
 from rota.errors import ConfigurationError
 
 
@@ -34,13 +35,11 @@ def wrappers_around(func: object, where: str) -> int:
     the job. A module that has run again has made the same functions anew."""
     module, qualname = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
     named = _found(sys.modules.get(str(module)), str(qualname))
-    count, found = 0, named
-    while found is not None:
-        if _is_same(found, func):
-            return count
-        count, found = count + 1, getattr(found, "__wrapped__", None)
     if named is None:
         return 0
+    for count, found in enumerate(unwrapped(named)):
+        if _is_same(found, func):
+            return count
     raise ConfigurationError(
         f"{where}: a process job is found by its module and name, and what {target_of(func)} names is not the function"
         f" declared, at {place_of(func)}: it is at {place_of(named)}. Give each function a name of its own; a"
@@ -58,8 +57,7 @@ def find_target(target: str, wrappers: int = 0) -> Callable[..., object]:
     there is none."""
     module_name, _, qualname = target.partition(":")
     found = _found(sys.modules.get(module_name) or importlib.import_module(module_name), qualname)
-    for _ in range(wrappers):
-        found = getattr(found, "__wrapped__", None)
+    found = next(islice(unwrapped(found), wrappers, None), None)
     if found is None:
         raise ConfigurationError(
             f"{target!r} was not found in the child process: {module_name} has no {qualname} there. Is it defined under"
