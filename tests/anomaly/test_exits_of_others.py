@@ -132,6 +132,27 @@ def test_excluded_dates(kind):
     assert once.has_raised
 
 
+def test_excluded_dates_that_a_run_asks_for_as_its_turn_comes(kind):
+    once, let_go = Once(kind), threading.Event()
+    once.has_raised = True
+
+    class Dates:
+        def __contains__(self, date):
+            once.ask()
+            return False
+
+    scheduler = Scheduler()
+    trigger = Excluding(Interval(timedelta(seconds=1)), Dates())
+    scheduler.add(lambda: let_go.wait(60), trigger, id="ticks", overlap="queue", catch_up="all", max_runs=2)
+    scheduler.start()
+    assert until(lambda: len(scheduler.runs("ticks")) == 2)
+    once.has_raised = False
+    let_go.set()
+    assert until(lambda: [run.status for run in scheduler.runs("ticks")] == ["succeeded"] * 2)
+    assert once.has_raised
+    scheduler.shutdown(0)
+
+
 @pytest.mark.parametrize("method", ["capacity", "submit"])
 def test_an_executor(kind, method):
     once = Once(kind)

@@ -354,5 +354,5 @@ def test_the_first_and_the_last_attempts_keep_their_tracebacks():
     ("reason", "after"), [("replay", "replay"), ("forced replay", "forced replay"), ("retry", "handed_back")]
 )
 def test_a_replay_that_is_handed_back_stays_a_replay(reason, after):
-    begun = row(reason=reason)
-    assert (handed_back(begun).row.status, handed_back(begun).row.reason) == ("queued", after)
+    new = handed_back(row(), reason).row
+    assert (new.status, new.reason) == ("queued", after)

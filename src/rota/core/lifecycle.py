@@ -138,6 +138,7 @@ def resume(job: Job, row: RunRow, now: int, holder: Holder) -> Flow:
     if _is_too_late(job.options, row, now):
         yield ended_unstarted(row, "missed", "too_late", now)
         return
+    latest = None if row.attempt else _latest_start(job, row)  # asks the trigger, and so before the run is held
     behind = row.origin == "tick" and job.options.overlap != "allow"
     answer = yield Begin(
         row.id, row.job_id, row.attempt, holder.new_token(), holder.node, holder.ttl, job.options.max_running, behind
@@ -147,7 +148,6 @@ def resume(job: Job, row: RunRow, now: int, holder: Holder) -> Flow:
         return
     state, begun = None, answer.row
     is_replay = row.reason == REPLAY and is_joined(job.options, begun)
-    latest = _latest_start(job, begun) if begun.attempt == 1 else None
     if is_replay or latest is not None:
         known = yield States(job)
         state = known if isinstance(known, JobState) else None
@@ -176,7 +176,7 @@ def attempt(job: Job, row: RunRow, state: JobState | None = None) -> Flow:
     assert isinstance(ended, Ended)
     try:
         swap = judge(job.options, row, ended)
-    except BaseException as error:  # noqa: BLE001  # what the call gave may be of classes of the user's, with methods that raise
+    except Exception as error:  # noqa: BLE001  # what the call gave may be of classes of the user's, with methods that raise
         swap = unjudged(row, ended, error)
     if swap.covered is None and state is not None and state.covered_until is None:
         swap = swap.replaced(covered=begun_window(job.options, row))
@@ -222,7 +222,7 @@ def _latest_start(job: Job, row: RunRow) -> int | None:
         return None
     try:
         previous = job.trigger.previous_tick(row.window_end)
-    except BaseException:  # noqa: BLE001  # a trigger may be the user's code, or call it; the run has begun, and goes on
+    except Exception:  # noqa: BLE001  # a trigger may be the user's code, or call it
         return None
     return previous if previous is not None and row.window_start < previous else None
 

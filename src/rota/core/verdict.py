@@ -77,7 +77,7 @@ def judge(options: JobOptions, row: RunRow, ended: Ended) -> Swap:
     return Swap(new, row.status, row.token, streak=streak, logs=ended.logs)
 
 
-def unjudged(row: RunRow, ended: Ended, fault: BaseException) -> Swap:
+def unjudged(row: RunRow, ended: Ended, fault: Exception) -> Swap:
     """The swap for an attempt of which nothing can be made, since looking at it raised: the run has failed."""
     new = row.copy()
     new.status, new.spent, new.reason, new.stuck = "failed", row.spent + 1, "its outcome could not be read", ended.stuck
@@ -303,9 +303,10 @@ def _with_attempt(row: RunRow, outcome: str, error: ErrorText | None, now: int) 
     return to_text(entries, "attempts")
 
 
-def handed_back(row: RunRow) -> Swap:
-    """The swap that queues a run again which this process holds but has not started. It is due since when it was."""
-    reason = row.reason if row.reason in (REPLAY, FORCED_REPLAY) else "handed_back"
+def handed_back(row: RunRow, was: str = "") -> Swap:
+    """The swap that queues a run again which this process holds but has not started. It is due since when it was, and
+    is a replay if it was one: `was` is its reason before it began."""
+    reason = was if was in (REPLAY, FORCED_REPLAY) else "handed_back"
     return _unstarted(row, "queued", reason)
 
 

@@ -18,7 +18,7 @@ from rota.core.job import Job
 from rota.core.lifecycle import Answer, Attempt, Cancel, Effect, Flow, Holder, Pause, Return, States
 from rota.core.run import OPEN, RunRow
 from rota.core.verdict import ended_unstarted, handed_back
-from rota.drivers.agenda import Claiming
+from rota.drivers.agenda import ASK_AGAIN, Claiming
 from rota.drivers.busy import Busy
 from rota.drivers.calls import AttemptCall
 from rota.errors import BackendError
@@ -96,10 +96,16 @@ class Performer:
 
     def resume(self, job: Job, parked: ParkedRun) -> None:
         """Start the flow of a run whose time has come."""
-        del self._engine.parked[parked.row.id]
-        self._engine.forget_limit(parked)
-        flow = lifecycle.resume(job, parked.row, self._engine.time, self._holder)
-        effect = next(flow)
+        engine = self._engine
+        flow = lifecycle.resume(job, parked.row, engine.time, self._holder)
+        try:
+            effect = next(flow)
+        except whatever_it_raises() as error:  # its trigger's, which is user code
+            engine.teller.error("trigger.failed", error)
+            engine.arm(engine.time + ASK_AGAIN, parked)
+            return
+        del engine.parked[parked.row.id]
+        engine.forget_limit(parked)
         if not isinstance(effect, Begin):  # it ends without another attempt
             self.take(flow, effect)
             self.settled(parked.row.id)
@@ -400,14 +406,14 @@ class Performer:
             row = self._engine.store.run(beginning.ask.run_id)
             self.settled(beginning.ask.run_id)
             if row is not None and row.token == beginning.ask.token:
-                self._hand_back(row)
+                self._hand_back(row, beginning.parked.row.reason)
             elif row is not None and row.status in OPEN and row.status != "running":
                 self._engine.park(row)
             self._unsure_begins.pop(0)
 
-    def _hand_back(self, row: RunRow) -> None:
+    def _hand_back(self, row: RunRow, was: str = "") -> None:
         """A run that this node was given without learning of it in time: nobody has started it, so it queues again."""
-        swap = handed_back(row)
+        swap = handed_back(row, was)
         answer = self._engine.store.swap([swap])[0]
         if answer.verdict == "swapped":
             self._engine.park(swap.row)
