@@ -191,6 +191,8 @@ class Housekeeping:
         limit = POLL_BATCH + len(engine.damaged)
         limit += sum(len(backlog) for name, backlog in engine.backlogs.items() if name not in full)
         due = engine.store.due(engine.time, limit, exclude=exclude)
+        if max(len(due.ready), len(due.expired)) < limit:
+            engine.damaged.intersection_update(row.id for row in (*due.ready, *due.expired))
         before = len(parked) + len(self._unknown)
         for row in due.ready:
             if row.job_id not in known:

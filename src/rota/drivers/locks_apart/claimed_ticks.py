@@ -38,7 +38,7 @@ class ClaimedTicks:
         self._namespace = namespace
         self._stands: dict[str, _Stand] = {}
         # Claims that the locks were given and have not answered.
-        self._unanswered: dict[str, TickClaim] = {}
+        self._unanswered: dict[str, list[TickClaim]] = {}
         self.given_up: list[RunRow] = []
         """Rows of ticks that were won here and not written down before others went on: nobody will run them."""
         self.in_doubt: list[TickClaim] = []
@@ -78,7 +78,8 @@ class ClaimedTicks:
         try:
             answered = self._locks.claim(asks) if asks else ()
         except BaseException:  # whatever they raise, they may have carried it out
-            self._unanswered.update((claims[index].job_id, claims[index]) for index in asked)
+            for index in asked:
+                self._unanswered.setdefault(claims[index].job_id, []).append(claims[index])
             raise
         for index, answer in zip(asked, answered, strict=True):
             answers[index] = self._answered(claims[index], answer)
@@ -130,9 +131,7 @@ class ClaimedTicks:
         stand = self._stands.get(job_id)
         if stand is not None and stand.mark is not None and stand.base < stand.mark:
             self.given_up += stand.won
-        unanswered = self._unanswered.pop(job_id, None)
-        if unanswered is not None and unanswered.tick <= watermark:
-            self.in_doubt.append(unanswered)
+        self.in_doubt += [claim for claim in self._unanswered.pop(job_id, ()) if claim.tick <= watermark]
         self._stands[job_id] = _Stand(watermark, watermark)
 
     def _learn(self, job_id: str, sighting: ClaimAnswer, otherwise: int) -> None:
