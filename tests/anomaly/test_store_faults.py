@@ -193,6 +193,7 @@ def test_a_damaged_row_that_is_mended_is_worked_off(tmp_path):
         database.commit()
     clock.advance(minutes=1)
     assert scheduler.get_run(run_id).status == "succeeded"
+    assert not scheduler._host.node.engine.damaged
     scheduler.shutdown()
 
 

@@ -16,11 +16,12 @@ from rota.backends.memory import MemoryStore
 from rota.backends.memory_locks import MemoryLocks
 from rota.backends.sqlite import SQLiteStore
 from rota.core import lifecycle, misfire
-from rota.core.effects import Begin, JobSeen
+from rota.core.effects import Begin, JobSeen, TickClaim
 from rota.core.lifecycle import Holder
 from rota.core.outcome import Outcome
 from rota.core.run import RunRow
 from rota.core.verdict import Ended, judge
+from rota.drivers.locks_apart.claimed_ticks import ClaimedTicks
 from rota.drivers.locks_apart.locked_store import LockedStore
 from rota.errors import BackendError, LockBackendError, StoreError
 from rota.ports import NodeRow
@@ -688,6 +689,24 @@ def test_a_tick_whose_claim_was_not_answered_is_recorded_and_explained(catch_up)
     assert "wrote no record of it" in told.verdict
     assert "backfill()" in told.hint
     scheduler.shutdown()
+
+
+def test_each_claim_that_was_not_answered_is_in_doubt_when_others_have_gone_on():
+    locks = FaultyLocks(MemoryLocks())
+    ticks = ClaimedTicks(locks, "web")
+
+    def claim(previous, tick):
+        return ticks.claim([TickClaim("job", previous, tick, False, None)])[0]
+
+    assert claim(0, 10) is None
+    ticks.dispose(TickClaim("job", 0, 10, False, None))
+    for tick, is_carried_out in ((20, True), (30, False)):
+        locks.fail_next("claim", after=is_carried_out)
+        with pytest.raises(LockBackendError):
+            claim(10, tick)
+    assert claim(10, 30).verdict == "taken"
+    assert [one.tick for one in ticks.in_doubt] == [20]
+    assert claim(20, 30) is None
 
 
 @pytest.mark.parametrize(("what", "first"), [("store", "succeeded"), ("locks", "missed")])
