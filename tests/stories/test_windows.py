@@ -22,6 +22,18 @@ def windows(records):
     return [(minutes(r.window.start), minutes(r.window.end)) for r in records]
 
 
+def breakable(world, **options):
+    """A job that fails until the list that comes with it is cleared."""
+    broken = [True]
+
+    @world.scheduler.interval(**options)
+    def job():
+        if broken:
+            raise ValueError
+
+    return job, broken
+
+
 def test_the_first_window_starts_at_the_previous_tick_and_the_next_where_it_ended(world):
     @world.scheduler.interval(minutes=1)
     def job():
@@ -180,13 +192,7 @@ def test_a_tick_that_waits_when_its_windows_cease_to_join_does_nothing_twice(wor
 
 
 def test_a_run_whose_windows_do_not_join_is_replayed_whatever_has_succeeded_since(world):
-    broken = [True]
-
-    @world.scheduler.interval(minutes=1, overlap="allow")
-    def job():
-        if broken:
-            raise ValueError
-
+    job, broken = breakable(world, minutes=1, overlap="allow")
     world.start()
     world.advance(minutes=1)
     broken.clear()
@@ -250,13 +256,7 @@ def test_windows_join_though_each_node_remembers_another_state_of_the_job(world)
 
 
 def test_replay_of_a_window_since_covered_is_refused_without_force(world):
-    broken = [True]
-
-    @world.scheduler.interval(minutes=1)
-    def job():
-        if broken:
-            raise ValueError
-
+    job, broken = breakable(world, minutes=1)
     world.start()
     world.advance(minutes=1)
     [dead] = world.scheduler.dead_letters(job)
@@ -270,13 +270,7 @@ def test_replay_of_a_window_since_covered_is_refused_without_force(world):
 
 
 def test_replay_of_a_window_of_which_a_part_was_covered_since_is_refused(world):
-    broken = [True]
-
-    @world.scheduler.interval(minutes=1, max_runs=2)
-    def job():
-        if broken:
-            raise ValueError
-
+    job, broken = breakable(world, minutes=1, max_runs=2)
     world.start()
     world.advance(minutes=2)
     second, first = world.scheduler.dead_letters(job)
@@ -290,13 +284,8 @@ def test_replay_of_a_window_of_which_a_part_was_covered_since_is_refused(world):
 
 @pytest.mark.parametrize("force", [False, True])
 def test_of_two_replays_of_the_same_window_one_runs_unless_forced(world, force):
-    broken, told = [True], []
-
-    @world.scheduler.interval(minutes=1, max_runs=2)
-    def job():
-        if broken:
-            raise ValueError
-
+    told = []
+    job, broken = breakable(world, minutes=1, max_runs=2)
     world.start()
     world.advance(minutes=2)
     broken.clear()
@@ -335,13 +324,7 @@ def test_that_a_window_was_joined_is_the_end_of_no_attempt(world, caplog):
 
 
 def test_replay_of_a_window_not_covered_since_is_fine(world):
-    broken = [True]
-
-    @world.scheduler.interval(minutes=1, max_runs=1)
-    def job():
-        if broken:
-            raise ValueError
-
+    job, broken = breakable(world, minutes=1, max_runs=1)
     world.start()
     world.advance(minutes=1)
     broken.clear()
