@@ -56,7 +56,7 @@ class WheelServer:
     @property
     def url(self) -> str:
         """Where it answers."""
-        raise NotImplementedError
+        raise NotImplementedError  # each server gives it
 
     @property
     def pid(self) -> int:
@@ -91,10 +91,10 @@ class WheelServer:
             self._process.wait()
 
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        raise NotImplementedError  # each server gives it
 
     def _answers(self) -> bool:
-        raise NotImplementedError
+        raise NotImplementedError  # each server gives it
 
     def _rights(self) -> dict[str, object]:
         """Whose rights it runs with."""

@@ -127,7 +127,7 @@ def stop_between_writes(program, directory):
                 connection.execute("ROLLBACK")
                 return
             program.send(signal.SIGCONT)
-            time.sleep(0.01)
+            time.sleep(0.01)  # it lets go of the file before it is stopped again
 
 
 def test_a_process_stopped_for_twice_its_lease_does_no_harm_when_it_goes_on(tmp_path):

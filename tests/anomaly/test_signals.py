@@ -52,7 +52,7 @@ def test_a_signal_that_comes_again_and_again_changes_nothing(tmp_path):
         program.wait_for("begun")
         while program.process.poll() is None:
             program.send(signal.SIGTERM)
-            time.sleep(0.0005)
+            time.sleep(0.0005)  # as dense as signals come
         assert program.end() == 0 or program.process.returncode == -signal.SIGTERM  # one may come after the end
         assert "Traceback" not in program.stderr
     (run,) = store_of(tmp_path).runs(status="queued")
@@ -89,7 +89,7 @@ say("over", scheduler.health().alive, sorted(run.status for run in scheduler.run
         while program.process.poll() is None:
             program.send(signal.SIGINT)
             program.send(signal.SIGTERM)
-            time.sleep(0.1)
+            time.sleep(0.1)  # between one press and the next
             assert time.monotonic() - began < PATIENCE
         assert "over False ['lost', 'lost']" in program.lines
         assert "Traceback" not in program.stderr
@@ -117,7 +117,7 @@ say("over")
         began = time.monotonic()
         while program.process.poll() is None:
             program.send(signal.SIGINT)
-            time.sleep(0.1)
+            time.sleep(0.1)  # between one press and the next
             assert time.monotonic() - began < PATIENCE
         assert program.lines == ["told", "over"]
 
@@ -168,7 +168,7 @@ def test_run_ends_when_another_thread_shuts_down_and_only_when_all_is_done(tmp_p
             threading.Thread(target=scheduler.shutdown).start()
             while not run.cancelled:
                 time.sleep(0.005)
-            time.sleep(0.5)
+            time.sleep(0.5)  # it is still at work when the program comes to its end
             say("done")
 
         scheduler.run_now("slow")

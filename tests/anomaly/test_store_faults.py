@@ -236,7 +236,7 @@ def test_a_file_locked_by_somebody_else_keeps_the_loop_alive(tmp_path):
     assert until(lambda: ran)
     other = sqlite3.connect(f"{tmp_path}/rota.db", isolation_level=None, timeout=5)
     other.execute("BEGIN IMMEDIATE")
-    time.sleep(2)
+    time.sleep(2)  # the file stays locked while two ticks come due
     other.execute("ROLLBACK")
     other.close()
     count = len(ran)
@@ -415,7 +415,7 @@ def test_a_full_disk_begins_nothing_and_goes_on_when_there_is_room(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize("ledger"), hard))
         wait(lambda: scheduler._host.node.engine.performer.is_down)
         before = ledger_size()
-        time.sleep(2)
+        time.sleep(2)  # time in which nothing is to be written
         say("full", ledger_size() == before, scheduler.health().alive)
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         wait(lambda: ledger_size() > before + 200)

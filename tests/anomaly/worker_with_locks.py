@@ -29,7 +29,7 @@ def main(locks: str, store: str, journal: str) -> None:
     @scheduler.cron("* * * * * *", seconds=True)
     def slow(run: Run) -> None:
         note("slow", "began", int(run.scheduled_for.timestamp()), run.lease.fence)
-        time.sleep(1.3)
+        time.sleep(1.3)  # the next tick comes meanwhile
         note("slow", "ended", int(run.scheduled_for.timestamp()), run.lease.fence)
 
     scheduler.start()

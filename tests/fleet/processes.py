@@ -27,7 +27,7 @@ def tell():
     while not scheduler.health().stuck:
         time.sleep(0.01)
     say("stuck", scheduler.health().stuck, scheduler.health().alive)
-    time.sleep(2)
+    time.sleep(2)  # the stuck thread is left alone for a while
     began = time.monotonic()
     report = scheduler.shutdown(5)
     say("over", time.monotonic() - began < 10, len(report.abandoned))
@@ -68,7 +68,7 @@ def forked():
         say("forked", health.alive, "fork" in health.why)
         scheduler.start()
         say("started", scheduler.health().alive)
-        time.sleep(2)
+        time.sleep(2)  # a tick of its own comes due
         scheduler.shutdown()
         os._exit(0)
     say("forked child ended", os.waitpid(pid, 0)[1])

@@ -49,7 +49,7 @@ def deaf(begun=None):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if begun is not None:
         Path(begun).touch()
-    time.sleep(LONGER)
+    time.sleep(LONGER)  # until it is killed
 
 
 def dies():
